@@ -1,0 +1,1 @@
+"""Who is calling, and may they: tokens here, the verdict in Rego (`policies/muster/access`)."""

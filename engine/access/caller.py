@@ -1,0 +1,51 @@
+"""A caller that has been authenticated: which tenant, role and principal stands behind a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ledger.model import JSON, Person
+
+PrincipalType = Literal["user", "system"]
+ROLES = ("gateway", "app", "learner-session", "person", "author", "auditor", "admin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person (`user:ID`) or a system (`system:NAME`)."""
+
+    type: PrincipalType
+    id: str
+
+    @property
+    def person(self) -> Person | None:
+        """The person this principal is, where it is one."""
+        return Person(type="user", id=self.id) if self.type == "user" else None
+
+    def __str__(self) -> str:
+        return f"{self.type}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls. `token_id` is None for the operator, who is known by owning the home's files."""
+
+    tenant: str
+    role: str
+    principal: Principal
+    token_id: str | None
+
+    def named(self, ref: str | None) -> dict[str, JSON]:
+        """How an entry names this caller: a person stands by `ref` only, never by their ID."""
+        principal: JSON = (
+            {"type": "user", "ref": ref}
+            if self.principal.type == "user"
+            else {"type": "system", "id": self.principal.id}
+        )
+        return {"role": self.role, "token": self.token_id, "principal": principal}
+
+
+def operator(tenant: str) -> Caller:
+    """Whoever owns the home's files: they hold its keys already, so they need no token."""
+    return Caller(tenant=tenant, role="admin", principal=Principal(type="system", id="operator"), token_id=None)

@@ -1,0 +1,1 @@
+"""HTTP: parse, call, render. Nothing is decided here."""

@@ -1,0 +1,39 @@
+"""The application: routes over services, problem documents, and the envelope around every request."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.api import decisions, operations, people, problems
+from engine.api.reading import Envelope
+from engine.api.services import OPERATOR_SCOPE, Services
+from engine.runtime import Runtime
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    """The HTTP application over a runtime that has been started."""
+    app = FastAPI(
+        title="Muster",
+        summary="May this person do this now?",
+        description="Answers from what a tamper-evident ledger proves a person has learned, and records every answer.",
+        version="1",
+        redirect_slashes=False,
+    )
+    app.state.services = Services.of(runtime)
+    problems.install(app)
+    for room in (decisions, people, operations):
+        app.include_router(room.router)
+    app.add_middleware(Envelope)
+    return app
+
+
+class OperatorSocket:
+    """ASGI: the same application for whoever could open the operator's own socket (a 0600 file in a 0700 folder)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Mark the request as the operator's."""
+        await self.app({**scope, OPERATOR_SCOPE: True}, receive, send)

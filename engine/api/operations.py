@@ -1,0 +1,156 @@
+"""Routes for those who run Muster: tokens, activation, the ledger, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import Field
+
+from engine.access import tokens
+from engine.api import problems
+from engine.api.reading import Body, StrictQuery, Text, body, documented
+from engine.api.services import Authenticated, services
+from engine.errors import NotFound
+from ledger.model import JSON, Entry
+from ledger.verify import verify
+
+router = APIRouter(dependencies=[StrictQuery], tags=["operations"])
+_PAGE = 100
+
+
+class TokenBody(Body):
+    """A token to be issued."""
+
+    role: str
+    principal: str
+    expires: str = "P1D"
+
+
+class ActivationBody(Body):
+    """Which stored revision is to decide from now on."""
+
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\Z")]
+    reason: Text = "activated by an operator"
+
+
+@router.post("/v1/tokens", openapi_extra=documented(TokenBody), summary="Issue a token")
+async def create_token(call: Authenticated, wanted: Annotated[TokenBody, Depends(body(TokenBody))]) -> dict[str, JSON]:
+    """Issue a token; its text is in this answer and nowhere else."""
+    await call.may("token.create")
+    principal = tokens.parse_principal(wanted.role, wanted.principal)
+    once = call.once("token", wanted.model_dump())
+    secret, expires_at = await call.services.tokens.create(wanted.role, principal, wanted.expires, once)
+    return {
+        "token": secret.text,
+        "id": secret.token_id,
+        "role": wanted.role,
+        "principal": str(principal),
+        "expires_at": expires_at,
+    }
+
+
+@router.get("/v1/tokens", summary="The tokens of this tenant")
+async def list_tokens(call: Authenticated) -> dict[str, JSON]:
+    """Every token, without its secret or hash."""
+    await call.may("token.list")
+    return {"tokens": list(call.services.tokens.all(call.tenant))}
+
+
+@router.delete("/v1/tokens/{token_id}", summary="Revoke a token")
+async def revoke_token(call: Authenticated, token_id: str) -> dict[str, JSON]:
+    """Revoke a token; the very next call with it is refused."""
+    await call.may("token.revoke")
+    entry = await call.services.tokens.revoke(token_id, call.once("token-revocation", token_id))
+    return {"id": token_id, "revoked_at": entry.at, "index": entry.index}
+
+
+@router.post("/v1/activations", openapi_extra=documented(ActivationBody), summary="Activate a stored revision")
+async def activate(
+    call: Authenticated, wanted: Annotated[ActivationBody, Depends(body(ActivationBody))]
+) -> dict[str, JSON]:
+    """Check a revision again, start its OPA, record the activation, and let it decide."""
+    await call.may("policy.activate")
+    receipt = await call.services.runtime.activate(call.tenant, wanted.revision, call.caller, wanted.reason)
+    return {"revision": wanted.revision, "entry": receipt.id, "index": receipt.index, "at": receipt.at}
+
+
+@router.get("/v1/ledger/head", summary="Size and root of the log")
+async def head(call: Authenticated) -> dict[str, JSON]:
+    """The tree head over the committed entries."""
+    await call.may("ledger.read")
+    found = call.services.runtime.reader.head(call.tenant)
+    return {
+        "tenant": call.tenant,
+        "size": found.size,
+        "root": found.root.hex(),
+        "newest_at": found.newest_at,
+        "active_revision": found.active_revision,
+    }
+
+
+@router.get("/v1/ledger/entries", summary="Entries of the log, in order")
+async def entries(
+    call: Authenticated,
+    start: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE,
+) -> dict[str, JSON]:
+    """A page of entries; `next` is the start of the following page, null at the end."""
+    await call.may("ledger.read")
+    reader = call.services.runtime.reader
+    size = reader.head(call.tenant).size
+    page: list[JSON] = [_entry(e) for e in reader.entries(call.tenant, start, min(start + limit, size))]
+    return {"size": size, "entries": page, "next": start + limit if start + limit < size else None}
+
+
+@router.get("/v1/ledger/entries/{entry_id}", summary="One entry of the log")
+async def entry(call: Authenticated, entry_id: str) -> dict[str, JSON]:
+    """An entry by its ID."""
+    await call.may("ledger.read")
+    found = call.services.runtime.reader.entry(call.tenant, entry_id)
+    if found is None:
+        raise NotFound(f"there is no entry {entry_id}")
+    return _entry(found)
+
+
+@router.get("/v1/ledger/verify", summary="Recompute the log from its raw entries")
+async def verify_ledger(call: Authenticated) -> dict[str, JSON]:
+    """Everything recomputed; `findings` is empty if the log is whole."""
+    await call.may("ledger.verify")
+    report = await asyncio.to_thread(verify, call.services.runtime.reader, call.tenant)
+    return report.described()
+
+
+@router.get("/healthz", summary="Is this process alive?")
+async def alive() -> dict[str, JSON]:
+    """Alive: says nothing about deciding."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Can this service decide now?", response_model=None)
+async def ready(request: Request) -> JSONResponse | dict[str, JSON]:
+    """Ready, or a 503 that says what is missing."""
+    missing = services(request).runtime.not_ready()
+    if missing is None:
+        return {"status": "ready"}
+    return problems.document(503, "not-ready", "Not able to decide now", missing)
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """The exposition format."""
+    return Response(services(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _entry(found: Entry) -> dict[str, JSON]:
+    return {
+        "index": found.index,
+        "id": found.id,
+        "at": found.at,
+        "kind": found.kind,
+        "header": found.header.decode(),
+        "payload": found.payload.decode() if found.payload is not None else None,
+        "salt": found.salt.hex() if found.salt is not None else None,
+    }

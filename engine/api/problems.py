@@ -1,0 +1,77 @@
+"""RFC 9457 problem documents: the one table from errors to HTTP answers."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from engine import errors
+from ledger.model import JSON
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "1"
+
+TABLE: dict[type[errors.MusterError], tuple[int, str, str]] = {
+    errors.BadRequest: (400, "malformed", "The request is malformed"),
+    errors.Unauthenticated: (401, "unauthenticated", "Who are you?"),
+    errors.Forbidden: (403, "forbidden", "You may not call this"),
+    errors.NotFound: (404, "not-found", "There is no such thing"),
+    errors.Conflict: (409, "conflict", "This contradicts what is recorded"),
+    errors.TooLarge: (413, "too-large", "The request is too large"),
+    errors.Undecided: (503, "undecided", "Could not decide"),
+    errors.Unavailable: (503, "unavailable", "Not available now"),
+    errors.SetupError: (409, "refused", "This cannot be put into force"),
+}
+"""Status, type and title of each error; a test walks every subclass of MusterError."""
+
+
+def document(status: int, kind: str, title: str, detail: str, **more: JSON) -> JSONResponse:
+    """A problem document with the headers that its status asks for."""
+    headers = {}
+    if status == 503:
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="muster"'
+    body = {"type": f"urn:muster:problem:{kind}", "title": title, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def of(error: errors.MusterError) -> JSONResponse:
+    """The answer that an error gets."""
+    status, kind, title = next(TABLE[c] for c in type(error).__mro__ if c in TABLE)
+    more: dict[str, JSON] = {}
+    if isinstance(error, errors.BadRequest) and error.errors:
+        more["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in error.errors]
+    if isinstance(error, errors.Undecided):
+        more["cause"] = error.cause
+        if error.decision_id is not None:
+            more["decision_id"] = error.decision_id
+    return document(status, kind, title, str(error), **more)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem document."""
+
+    @app.exception_handler(errors.MusterError)
+    async def _ours(_: Request, error: errors.MusterError) -> JSONResponse:
+        return of(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+        places = tuple(
+            errors.FieldError("/".join(str(part) for part in e["loc"]), str(e["msg"])) for e in error.errors()
+        )
+        return of(errors.BadRequest("a parameter is missing or wrong", places))
+
+    @app.exception_handler(HTTPException)
+    async def _routing(_: Request, error: HTTPException) -> JSONResponse:
+        kinds = {
+            404: ("not-found", "There is no such thing"),
+            405: ("method", "This method is not served here"),
+        }
+        kind, title = kinds.get(error.status_code, ("http", "The request was refused"))
+        answer = document(error.status_code, kind, title, str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer

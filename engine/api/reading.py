@@ -1,0 +1,155 @@
+"""Reads what a caller sent: the strict reader before every body, and the checks that types alone do not make.
+
+`ledger.strict` says what JSON may be here (RFC 7493 and our limits); the models say which fields there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Depends, Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.api import problems
+from engine.errors import BadRequest, FieldError, TooLarge
+from ledger import instants, strict
+from ledger.errors import StrictError
+from ledger.ids import uuid7
+from ledger.model import JSON
+
+BODY_LIMIT = 64 * 1024
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _printable(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _instant(text: str) -> str:
+    if not instants.is_instant(text):
+        raise ValueError("must be an instant such as 2026-01-31T09:00:00.000Z")
+    return text
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Instant = Annotated[str, AfterValidator(_instant)]
+
+
+class Body(BaseModel):
+    """A body of our own endpoints: typed, frozen, and with no field that we do not know."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+async def raw(request: Request, limit: int = BODY_LIMIT) -> bytes:
+    """The body's bytes; raises TooLarge as soon as it is."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+    return bytes(body)
+
+
+async def json_value(request: Request, *, limit: int = BODY_LIMIT, max_array: int = 256) -> JSON:
+    """The body as strictly read JSON; raises BadRequest with the place, or TooLarge."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise BadRequest("the body must be JSON", (FieldError("", "Content-Type must be application/json"),))
+    try:
+        return strict.read(await raw(request, limit), max_bytes=limit, max_array=max_array)
+    except StrictError as exc:
+        if exc.too_large:
+            raise TooLarge(exc.detail) from exc
+        raise BadRequest("the body is not JSON as we read it", (FieldError(exc.pointer, exc.detail),)) from exc
+
+
+def body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
+    """A FastAPI dependency: the body, strictly read and checked against a model."""
+
+    async def read(request: Request) -> Model:
+        return validate(model, await json_value(request))
+
+    return read
+
+
+def validate(model: type[Model], value: JSON) -> Model:
+    """Check a JSON value against a model; raises BadRequest with every wrong place."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as exc:
+        places = tuple(FieldError(_pointer(e["loc"]), str(e["msg"])) for e in exc.errors(include_url=False))
+        raise BadRequest("the body does not have the fields of this call", places) from exc
+
+
+def documented(model: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a body that we read ourselves."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+async def no_stray_parameters(request: Request) -> None:
+    """Refuse query parameters that the route does not know, and ones given twice: both hide a mistake."""
+    dependant = request.scope["route"].dependant
+    known = {field.alias for field in dependant.query_params}
+    given = [name for name, _ in request.query_params.multi_items()]
+    errors = [FieldError(f"query/{n}", "is not a parameter of this call") for n in given if n not in known]
+    errors += [FieldError(f"query/{n}", "is given more than once") for n in set(given) if given.count(n) > 1]
+    if errors:
+        raise BadRequest("a parameter is wrong", tuple(errors))
+
+
+StrictQuery = Depends(no_stray_parameters)
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+class Envelope:
+    """ASGI middleware around everything: the request's ID, and a path and query that are UTF-8."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give each request its ID and each answer the same; refuse what cannot be decoded."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid7()
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def answer(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {
+                    **message,
+                    "headers": [*message["headers"], (b"x-request-id", request_id.encode())],
+                }
+            await send(message)
+
+        if not (_utf8(scope.get("raw_path") or b"") and _utf8(scope.get("query_string") or b"")):
+            error = BadRequest("the path or the query is not UTF-8")
+            await problems.of(error)(scope, receive, answer)
+            return
+        await self.app(scope, receive, answer)
+
+
+def _utf8(encoded: bytes) -> bool:
+    try:
+        unquote_to_bytes(encoded).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

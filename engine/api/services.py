@@ -1,0 +1,124 @@
+"""The rooms that the routes call, put together once, and the dependencies that find caller and services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from engine.access import tokens
+from engine.access.caller import Caller, operator
+from engine.access.gate import AccessGate
+from engine.api.metrics import Metrics
+from engine.decide.decider import Decider
+from engine.entries.approvals import Approvals
+from engine.entries.change_windows import ChangeWindows
+from engine.entries.exceptions import Exceptions
+from engine.entries.subjects import Subjects
+from engine.entries.tokens import Tokens
+from engine.entries.writer import Once, Writer
+from engine.errors import BadRequest, FieldError, Unauthenticated
+from engine.runtime import DEFAULT_TENANT, Runtime
+from engine.training.imports import Imports
+from engine.training.next import NextTraining
+from engine.training.results import Results
+from ledger.model import JSON, Person
+
+OPERATOR_SCOPE = "muster.operator"
+TENANT_HEADER = "muster-tenant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a route may call."""
+
+    runtime: Runtime
+    access: AccessGate
+    decider: Decider
+    subjects: Subjects
+    approvals: Approvals
+    change_windows: ChangeWindows
+    exceptions: Exceptions
+    tokens: Tokens
+    imports: Imports
+    next_training: NextTraining
+    metrics: Metrics
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> Services:
+        """Put the rooms together over one runtime."""
+        writer = Writer(runtime)
+        return cls(
+            runtime=runtime,
+            access=AccessGate(runtime),
+            decider=Decider(runtime),
+            subjects=Subjects(writer),
+            approvals=Approvals(writer),
+            change_windows=ChangeWindows(writer),
+            exceptions=Exceptions(writer),
+            tokens=Tokens(writer),
+            imports=Imports(runtime, Results(writer)),
+            next_training=NextTraining(runtime),
+            metrics=Metrics(),
+        )
+
+
+def services(request: Request) -> Services:
+    """The services of the application that this request reached."""
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One authenticated call: who, to which services, and under which request ID."""
+
+    services: Services
+    caller: Caller
+    request_id: str
+    idempotency_key: str | None
+
+    @property
+    def tenant(self) -> str:
+        return self.caller.tenant
+
+    async def may(self, operation: str, target: Person | None = None) -> None:
+        """Ask the access policy; raises Forbidden."""
+        await self.services.access.require(self.caller, operation, target)
+
+    def once(self, *request: JSON) -> Once:
+        """This call as something that is to happen once; `request` is what makes two calls the same."""
+        return Once.of(self.caller, self.idempotency_key, list(request))
+
+
+async def call(
+    request: Request, idempotency_key: Annotated[str | None, Header(min_length=1, max_length=256)] = None
+) -> Call:
+    """Authenticate a call. The operator's own socket needs no token; everything else does."""
+    found = services(request)
+    given = request.headers.getlist("authorization")
+    if given:
+        if len(given) > 1:
+            raise BadRequest("more than one Authorization header", (FieldError("Authorization", "send it once"),))
+        scheme, _, text = given[0].partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("send `Authorization: Bearer TOKEN`")
+        caller = _token(found, text.strip())
+    elif request.scope.get(OPERATOR_SCOPE):
+        caller = operator(request.headers.get(TENANT_HEADER, DEFAULT_TENANT))
+    else:
+        raise Unauthenticated("send `Authorization: Bearer TOKEN`")
+    return Call(services=found, caller=caller, request_id=request.state.request_id, idempotency_key=idempotency_key)
+
+
+def _token(found: Services, text: str) -> Caller:
+    parts = text.split(".", 2)
+    tenant = parts[1] if len(parts) > 1 else ""
+    if tenant not in found.runtime.tenants():
+        raise Unauthenticated("the token is unknown")
+    return tokens.authenticate(found.runtime.reader, text, found.runtime.now(tenant))
+
+
+Authenticated = Annotated[Call, Depends(call)]

@@ -1,0 +1,104 @@
+"""Commands for auditors: replay, ledger verify. They read beside a running service, and write nothing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.bundling.store import BundleStore
+from engine.cli import output
+from engine.cli.operating import Subparsers, tenant
+from engine.errors import BadRequest
+from engine.home import Home
+from engine.replay.replay import Replayer, Report, Selection
+from engine.settings import Settings
+from ledger import instants
+from ledger.sqlite import SqliteReader
+from ledger.store import Reader
+from ledger.verify import verify
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add this room's commands."""
+    replay = tenant(commands.add_parser("replay", help="give every decision again, byte for byte"))
+    replay.add_argument("--since", metavar="INSTANT")
+    replay.add_argument("--until", metavar="INSTANT", help="not included")
+    replay.add_argument("--subject", metavar="ID")
+    replay.add_argument("--action", metavar="NAME")
+    replay.add_argument("--id", metavar="DECISION_ID")
+    replay.add_argument("--json", action="store_true", help="print JSON")
+    replay.set_defaults(run=_replay)
+
+    ledger = commands.add_parser("ledger", help="the log").add_subparsers(required=True, metavar="COMMAND")
+    verifying = tenant(ledger.add_parser("verify", help="recompute the log from its raw entries"))
+    verifying.add_argument("--json", action="store_true", help="print JSON")
+    verifying.set_defaults(run=_verify)
+
+
+@contextmanager
+def open_reader(settings: Settings) -> Iterator[Reader]:
+    """The home's ledger, read only."""
+    home = Home(settings.home)
+    home.check()
+    reader = SqliteReader(home.database)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def _replay(arguments: argparse.Namespace, settings: Settings) -> int:
+    for name in ("since", "until"):
+        value = getattr(arguments, name)
+        if value is not None and not instants.is_instant(value):
+            raise BadRequest(f"--{name}: expected an instant such as 2026-01-31T09:00:00.000Z, got {value}")
+    selection = Selection(
+        since=arguments.since,
+        until=arguments.until,
+        subject=arguments.subject,
+        action=arguments.action,
+        id=arguments.id,
+    )
+    home = Home(settings.home)
+    with open_reader(settings) as reader, tempfile.TemporaryDirectory(prefix="muster-replay-") as runtime:
+        replayer = Replayer(
+            reader=reader,
+            bundles=BundleStore(home.bundles),
+            verification_key=home.bundle_public_key,
+            runtime_dir=Path(runtime),
+            progress=lambda done, total: output.bar("entries read", done, total),
+        )
+        report = asyncio.run(replayer.run(arguments.tenant, selection))
+    return _tell(report, arguments)
+
+
+def _tell(report: Report, arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        output.machine(report.described())
+    for finding in report.findings:
+        output.progress(f"entry {finding.index} ({finding.id}): {finding.check}: {finding.detail}")
+    if not arguments.json:
+        print(
+            f"{report.replayed} answers given again, {len(report.findings)} findings"
+            f" ({report.undecided} could not be decided then, {report.erased} erased)"
+        )
+    if arguments.id is not None and not (report.replayed or report.undecided or report.erased or report.findings):
+        raise BadRequest(f"--id: there is no decision {arguments.id}")
+    return output.NO if report.findings else output.YES
+
+
+def _verify(arguments: argparse.Namespace, settings: Settings) -> int:
+    with open_reader(settings) as reader:
+        report = verify(reader, arguments.tenant)
+    if arguments.json:
+        output.machine(report.described())
+    for finding in report.findings:
+        output.progress(str(finding))
+    if not arguments.json:
+        words = "the log is whole" if report.ok else f"{len(report.findings)} findings"
+        print(f"{report.size} entries, root {report.root.hex()}: {words}")
+    return output.YES if report.ok else output.NO

@@ -1,0 +1,59 @@
+"""The command line: one parser, and what each command's failure is worth as an exit code.
+
+Exit codes: 0 yes, or done; 1 a no (deny, mismatch, a failing check); 2 wrong usage or input; 3 could not decide or not
+available.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from engine.bundling.errors import BundlingError
+from engine.cli import asking, audit, operating, policy
+from engine.cli.output import UNAVAILABLE, USAGE, progress
+from engine.errors import BadRequest, MusterError, NotFound, SetupError
+from engine.home import Busy
+from engine.opa.errors import OpaError
+from engine.settings import Settings, load
+from ledger.errors import LedgerError
+
+Command = Callable[[argparse.Namespace, Settings], int]
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    root = argparse.ArgumentParser(
+        prog="muster", description="May this person do this now? Gating from a training ledger."
+    )
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    for room in (operating, asking, policy, audit):
+        room.add(commands)
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    arguments = parser().parse_args(argv)
+    command: Command = arguments.run
+    try:
+        return command(arguments, load())
+    except (Busy, OpaError, LedgerError) as exc:
+        progress(f"muster: {exc}")
+        return UNAVAILABLE
+    except (SetupError, BadRequest, NotFound, BundlingError) as exc:
+        progress(f"muster: {exc}")
+        return USAGE
+    except MusterError as exc:
+        progress(f"muster: {exc}")
+        return UNAVAILABLE
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
+        return UNAVAILABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

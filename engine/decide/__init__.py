@@ -1,0 +1,1 @@
+"""From a request to a recorded decision; knows no protocol and no screen."""

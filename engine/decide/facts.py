@@ -1,0 +1,92 @@
+"""Reads what a decision needs from the ledger, and notes the version of each object that it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.bundling.catalogue import GateInfo
+from engine.decide import inputs
+from engine.decide.inputs import Asserted
+from engine.decide.request import Request
+from ledger.model import JSON, Person
+from ledger.store import Reader
+
+
+@dataclass(slots=True)
+class Seen:
+    """Objects read for one decision: `reads` go into the record and are checked again when it is appended."""
+
+    reader: Reader
+    tenant: str
+    states: dict[str, JSON | None]
+    versions: dict[str, int]
+
+    @classmethod
+    def none(cls, reader: Reader, tenant: str) -> Seen:
+        return cls(reader, tenant, {}, {})
+
+    @property
+    def reads(self) -> tuple[tuple[str, int], ...]:
+        """Name and version of every object seen, sorted by name."""
+        return tuple(sorted(self.versions.items()))
+
+    def look(self, names: Iterable[str]) -> None:
+        """Read objects that have not been read yet."""
+        wanted = [n for n in names if n not in self.versions]
+        for name, (version, state) in self.reader.objects(self.tenant, wanted).items():
+            self.versions[name], self.states[name] = version, state
+
+    def person(self, kind: str, identifier: str) -> JSON | None:
+        """The state of a person, None where the directory does not have them."""
+        ref = self.reader.person(self.tenant, Person(type=kind, id=identifier))
+        name = inputs.subject_object(kind, identifier, ref)
+        self.look([name])
+        return self.states[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The parts of an input that come from the ledger."""
+
+    subject: dict[str, JSON]
+    resource: dict[str, JSON]
+    facts: dict[str, JSON]
+    reads: tuple[tuple[str, int], ...]
+    ref: str | None
+
+
+def gather(reader: Reader, tenant: str, gate: GateInfo | None, request: Request, asserted: Asserted) -> Gathered:
+    """Read the subject, whom and what the request cites, and cut all of it to what the gate declares."""
+    seen = Seen.none(reader, tenant)
+    person = seen.person(request.subject.type, request.subject.id)
+    seen.look(inputs.cited(gate, asserted.context))
+    seen.look(inputs.approvers(seen.states))
+    subject = inputs.subject_part(gate, request.subject.type, request.subject.id, person)
+    if asserted.subject_properties:
+        subject["properties"] = asserted.subject_properties
+    resource = _resource(seen, request, asserted)
+    digest = inputs.request_digest(tenant, request, asserted)
+    ref = subject.get("ref")
+    return Gathered(
+        subject=subject,
+        resource=resource,
+        facts=inputs.facts_part(gate, person, seen.states, asserted.context, digest),
+        reads=seen.reads,
+        ref=ref if isinstance(ref, str) else None,
+    )
+
+
+def _resource(seen: Seen, request: Request, asserted: Asserted) -> dict[str, JSON]:
+    """The resource; a person as resource stands by `ref`, and one who is unknown by nothing at all."""
+    kind, identifier = request.resource.type, request.resource.id
+    part: dict[str, JSON] = {"type": kind, "id": identifier}
+    if kind == "user":
+        ref = seen.reader.person(seen.tenant, Person(type=kind, id=identifier))
+        part = {"type": kind, "known": ref is not None}
+        if ref is not None:
+            part["ref"] = ref
+            seen.look([f"person/{ref}"])
+    if asserted.resource_properties:
+        part["properties"] = asserted.resource_properties
+    return part

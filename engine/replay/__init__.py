@@ -1,0 +1,1 @@
+"""Gives every recorded answer again, from the record alone, to somebody who trusts nobody."""

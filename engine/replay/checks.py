@@ -1,0 +1,213 @@
+"""The checks of a replay that need no evaluation: did this record lean on the ledger as it stood, and on nothing else?
+
+1. `facts`: what the input took from the ledger equals the reduction of the entries before this one, for each object in
+   `reads`, and `reads` names exactly the objects that such an input takes from.
+2. `revision`: the revision is the one that was active at this index.
+3. `instant`: `now <= at` within the bound, and the answer was still valid when it was recorded.
+
+The fourth, `result`, is `rego(revision, input) = result` (`engine.replay.replay`). The fourth alone would let an
+operator record invented facts. What the decider builds is built again here with the decider's own pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from engine.bundling.catalogue import Catalogue
+from engine.decide import inputs
+from engine.decide.record import AWARD, CERTIFIED, GATE
+from engine.decide.request import Entity, Request
+from ledger import canonical, instants
+from ledger.model import JSON, Entry
+from ledger.reduce import Reduction
+
+LATEST_MS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that does not hold: which entry, which of the four checks, and what."""
+
+    index: int
+    id: str
+    check: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Past:
+    """The ledger as it stood before the entry that is looked at, and before the last result."""
+
+    tenant: str
+    reduction: Reduction = field(default_factory=Reduction)
+    revision: str | None = None
+    result: Entry | None = None
+    _before_result: dict[str, tuple[int, JSON | None]] = field(default_factory=dict)
+
+    def advance(self, entry: Entry) -> None:
+        """Take an entry into the past."""
+        if entry.kind == "result" and entry.about is not None:
+            self.result = entry
+            name = f"person/{self.reduction.ref(entry.about)}"
+            self._before_result = {name: (self.reduction.version(name), self.reduction.state(name))}
+        elif entry.kind != "certification":
+            self.result = None
+        if entry.kind == "activation":
+            self.revision = str(entry.value["revision"])
+        self.reduction.apply(entry)
+
+    def seen_by(self, entry: Entry, name: str) -> tuple[int, JSON | None]:
+        """Version and state of an object as this entry may have seen it: an award looks behind its own result."""
+        if entry.kind == "certification" and name in self._before_result:
+            return self._before_result[name]
+        return self.reduction.version(name), self.reduction.state(name)
+
+
+def check(entry: Entry, past: Past, catalogue: Catalogue) -> Iterator[Finding]:
+    """Checks 1 to 3 of one decision or certification."""
+
+    def finding(which: str, detail: str) -> Finding:
+        return Finding(index=entry.index, id=entry.id, check=which, detail=detail)
+
+    record = entry.value
+    if record["revision"] != past.revision:
+        yield finding("revision", f"revision {record['revision']} was not active, {past.revision} was")
+    asked = record["input"]
+    assert isinstance(asked, dict)
+    yield from (finding("instant", d) for d in _instants(entry, asked, record["result"]))
+    if record.get("undecided") is not None:
+        return
+    reads = _reads(record)
+    for name, version in reads.items():
+        held, _ = past.seen_by(entry, name)
+        if held != version:
+            yield finding("facts", f"{name} was read at version {version}, the ledger had version {held}")
+    states = {name: past.seen_by(entry, name)[1] for name in reads}
+    yield from (finding("facts", d) for d in _facts(entry, asked, states, past, catalogue))
+    if entry.kind == "certification":
+        yield from (finding("facts", d) for d in _award(entry, asked, past))
+
+
+def _instants(entry: Entry, asked: dict[str, JSON], result: JSON) -> Iterator[str]:
+    now = str(asked["now"])
+    late = instants.parse(entry.at) - instants.parse(now)
+    if not 0 <= late <= LATEST_MS:
+        yield f"decided for {now}, recorded at {entry.at}"
+    until = result.get("valid_until") if isinstance(result, dict) else None
+    if isinstance(until, str) and not entry.at < until:
+        yield f"recorded at {entry.at}, when it had ended at {until}"
+
+
+def _facts(
+    entry: Entry, asked: dict[str, JSON], states: inputs.States, past: Past, catalogue: Catalogue
+) -> Iterator[str]:
+    subject = asked["subject"]
+    assert isinstance(subject, dict)
+    kind, identifier = str(subject["type"]), str(subject["id"])
+    if entry.about is None or (entry.about.type, entry.about.id) != (kind, identifier):
+        yield "the entry is not about the subject of its input"
+        return
+    ref = past.reduction.ref(entry.about)
+    name = inputs.subject_object(kind, identifier, ref)
+    person = states.get(name)
+    entrypoint = entry.value["entrypoint"]
+    wanted = {name}
+    expected: dict[str, JSON]
+    if entrypoint == GATE:
+        expected, more = _gate_parts(asked, person, states, past, catalogue)
+        wanted |= more
+    elif entrypoint == CERTIFIED:
+        scopes, modules, waivers = catalogue.scope_facts(str(asked["scope"]))
+        expected = {
+            "subject": inputs.subject_part(None, kind, identifier, person),
+            "facts": inputs.personal_facts(person, scopes=scopes, modules=modules, waivers=waivers),
+        }
+    elif entrypoint == AWARD:
+        result = asked["result"]
+        assert isinstance(result, dict)
+        award_scopes, award_modules = catalogue.awards(str(result["module"]))
+        facts = inputs.personal_facts(person, scopes=award_scopes, modules=award_modules, waivers=())
+        del facts["waivers"]
+        expected = {"subject": inputs.subject_part(None, kind, identifier, person), "facts": facts}
+    else:
+        yield f"unknown entrypoint {entrypoint}"
+        return
+    if wanted != states.keys():
+        yield f"reads names {sorted(states)}, this input takes from {sorted(wanted)}"
+    for part, value in expected.items():
+        if canonical.encode(asked[part]) != canonical.encode(value):
+            yield f"input.{part} is not what the ledger held"
+
+
+def _gate_parts(
+    asked: dict[str, JSON], person: JSON | None, states: inputs.States, past: Past, catalogue: Catalogue
+) -> tuple[dict[str, JSON], set[str]]:
+    """What the ledger's parts of a gate's input have to be, and the objects that they take from."""
+    subject, action, resource, context, facts = (
+        asked[k] for k in ("subject", "action", "resource", "context", "facts")
+    )
+    assert isinstance(subject, dict)
+    assert isinstance(action, dict)
+    assert isinstance(resource, dict)
+    assert isinstance(context, dict)
+    assert isinstance(facts, dict)
+    gate = catalogue.gate(str(action["name"]))
+    kind, identifier = str(subject["type"]), str(subject["id"])
+    part = inputs.subject_part(gate, kind, identifier, person)
+    if "properties" in subject:
+        part["properties"] = subject["properties"]
+    digest = str(facts["request_digest"])
+    if resource["type"] != "user":  # a person as resource stands by ref: the digest over their ID cannot be made again
+        request = Request(
+            subject=Entity(type=kind, id=identifier),
+            action=str(action["name"]),
+            action_properties=_table(action.get("properties")),
+            resource=Entity(
+                type=str(resource["type"]),
+                id=str(resource["id"]),
+                properties=_table(resource.get("properties")),
+            ),
+            context=context,
+        )
+        digest = inputs.request_digest(past.tenant, request, inputs.assert_declared(gate, request))
+    more = {*inputs.cited(gate, context)}
+    more |= {*inputs.approvers({n: s for n, s in states.items() if n in more})}
+    if "ref" in resource:
+        more.add(f"person/{resource['ref']}")
+    return {"subject": part, "facts": inputs.facts_part(gate, person, states, context, digest)}, more
+
+
+def _award(entry: Entry, asked: dict[str, JSON], past: Past) -> Iterator[str]:
+    """Is a certification what its award said, for the result that stands right before it?"""
+    record, result = entry.value, past.result
+    if result is None or record["for"] != result.id or result.about != entry.about:
+        yield "the certification does not follow the result that it is for"
+        return
+    told, named = result.value, asked["result"]
+    expected: JSON = {
+        "module": told["module"],
+        "tier": told["tier"],
+        "passed_at": told["occurred_at"],
+        "version": told["version"],
+        "digest": told["digest"],
+        "imported": told["source"] == "import",
+        "evidence": result.id,
+    }
+    if canonical.encode(named) != canonical.encode(expected):
+        yield "input.result is not the result that stands before it"
+    answer = record["result"]
+    awarded = answer.get("certifications") if isinstance(answer, dict) else None
+    own = {k: record[k] for k in ("scope", "tier", "issued_at", "expires_at", "parts")}
+    if not isinstance(awarded, list) or own not in awarded:
+        yield "the certification is not among those that were awarded"
+
+
+def _reads(record: dict[str, JSON]) -> dict[str, int]:
+    reads = record["reads"]
+    assert isinstance(reads, list)
+    return {str(r[0]): int(str(r[1])) for r in reads if isinstance(r, list)}
+
+
+def _table(value: JSON | None) -> dict[str, JSON]:
+    return value if isinstance(value, dict) else {}

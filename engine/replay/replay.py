@@ -1,0 +1,168 @@
+"""Replays a log: every decision and every certification, byte for byte, with an OPA of its own.
+
+Reads beside a running service and writes nothing. Each revision is loaded from the bundle store, where its content is
+checked against its name, and evaluated by the very OPA binary that the record names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.bundling.catalogue import Catalogue
+from engine.bundling.store import BundleStore
+from engine.opa.errors import CouldNotDecide, OpaError
+from engine.opa.evaluator import Evaluator
+from engine.replay.checks import Finding, Past, check
+from ledger import canonical
+from ledger.model import JSON, Entry
+from ledger.store import Reader
+
+_AT_ONCE = 32
+_REPLAYED = ("decision", "certification")
+_EVALUATION_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which records to replay; None means all. Instants compare with the entry's `at`, `until` is not included."""
+
+    since: str | None = None
+    until: str | None = None
+    subject: str | None = None
+    action: str | None = None
+    id: str | None = None
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether an entry with a payload is to be replayed."""
+        if entry.kind not in _REPLAYED:
+            return False
+        asked = entry.value["input"]
+        assert isinstance(asked, dict)
+        action = asked.get("action")
+        return (
+            (self.since is None or self.since <= entry.at)
+            and (self.until is None or entry.at < self.until)
+            and (self.subject is None or (entry.about is not None and entry.about.id == self.subject))
+            and (self.action is None or (isinstance(action, dict) and action.get("name") == self.action))
+            and (self.id is None or entry.id == self.id)
+        )
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a replay: how many records were given again, how many cannot be, and what does not match."""
+
+    replayed: int = 0
+    undecided: int = 0
+    erased: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def described(self) -> dict[str, JSON]:
+        """The report as JSON."""
+        return {
+            "replayed": self.replayed,
+            "undecided": self.undecided,
+            "erased": self.erased,
+            "findings": [{"index": f.index, "id": f.id, "check": f.check, "detail": f.detail} for f in self.findings],
+        }
+
+
+@dataclass(slots=True)
+class _Loaded:
+    catalogue: Catalogue
+    evaluator: Evaluator
+
+
+@dataclass(slots=True)
+class Replayer:
+    """Replays one tenant's log."""
+
+    reader: Reader
+    bundles: BundleStore
+    verification_key: Path
+    runtime_dir: Path
+    progress: Callable[[int, int], None]
+    _loaded: dict[tuple[str, str], _Loaded | str] = field(default_factory=dict)
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def run(self, tenant: str, selection: Selection) -> Report:
+        """Replay what is selected; the entries before it are reduced all the same."""
+        report, past = Report(), Past(tenant)
+        size = self.reader.head(tenant).size
+        waiting: list[tuple[Entry, Evaluator]] = []
+        async with self._stack:
+            for entry in self.reader.entries(tenant, 0, size):
+                if entry.payload is None:
+                    report.erased += entry.kind in _REPLAYED
+                elif selection.takes(entry):
+                    loaded = await self._load(entry)
+                    if isinstance(loaded, str):
+                        report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=loaded))
+                    else:
+                        report.findings += check(entry, past, loaded.catalogue)
+                        waiting.append((entry, loaded.evaluator))
+                past.advance(entry)
+                if len(waiting) >= _AT_ONCE:
+                    await self._evaluate(waiting, report)
+                    self.progress(entry.index + 1, size)
+            await self._evaluate(waiting, report)
+            self.progress(size, size)
+        report.findings.sort(key=lambda f: (f.index, f.check))
+        return report
+
+    async def _evaluate(self, waiting: list[tuple[Entry, Evaluator]], report: Report) -> None:
+        decided = [(e, v) for e, v in waiting if e.value.get("undecided") is None]
+        report.undecided += len(waiting) - len(decided)
+        details = await asyncio.gather(*(_differs(e, v) for e, v in decided))
+        report.replayed += len(decided)
+        for (entry, _), detail in zip(decided, details, strict=True):
+            if detail is not None:
+                report.findings.append(Finding(index=entry.index, id=entry.id, check="result", detail=detail))
+        waiting.clear()
+
+    async def _load(self, entry: Entry) -> _Loaded | str:
+        """The revision that an entry names, loaded once; a sentence where it cannot be."""
+        opa = entry.value["opa"]
+        assert isinstance(opa, dict)
+        key = (str(entry.value["revision"]), str(opa["sha256"]))
+        if key not in self._loaded:
+            self._loaded[key] = await self._start(*key, capabilities=str(entry.value["capabilities"]))
+        return self._loaded[key]
+
+    async def _start(self, revision: str, opa_sha256: str, capabilities: str) -> _Loaded | str:
+        if not re.fullmatch(r"[0-9a-f]{64}", revision) or not re.fullmatch(r"[0-9a-f]{64}", opa_sha256):
+            return "the record names no revision or OPA that could be in the store"
+        try:
+            stored = self.bundles.get(revision)
+            evaluator = Evaluator(
+                self.bundles.opa(opa_sha256),
+                stored.path,
+                revision,
+                verification_key=self.verification_key,
+                runtime_dir=self.runtime_dir,
+                evaluation_seconds=_EVALUATION_SECONDS,
+            )
+            self._stack.push_async_callback(evaluator.stop)
+            await evaluator.start()
+        except (OSError, OpaError, CouldNotDecide, ValueError) as exc:
+            return f"revision {revision} cannot be loaded again: {exc}"
+        if stored.capabilities != capabilities:
+            return f"the record names other capabilities than revision {revision} was built with"
+        return _Loaded(Catalogue(stored.data), evaluator)
+
+
+async def _differs(entry: Entry, evaluator: Evaluator) -> str | None:
+    """Check 4: the recorded input, evaluated again, gives the recorded result byte for byte."""
+    record = entry.value
+    try:
+        answer = await evaluator.evaluate(str(record["entrypoint"]), canonical.encode(record["input"]))
+    except CouldNotDecide as exc:
+        return f"could not be evaluated again: {exc.cause}: {exc.detail}"
+    if canonical.encode(answer) != canonical.encode(record["result"]):
+        return "the answer is another than the one recorded"
+    return None

@@ -1,0 +1,282 @@
+"""`make demo`: drives a running service through the whole story, and fails if a step is not as told.
+
+Every request and answer is printed. People are made afresh each time, so it can be run again and again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+DESTINATION = "warehouse://analytics"
+LESSON = "secure-data-export"
+
+
+class Told(AssertionError):
+    """A step of the story was not as told."""
+
+
+def expect(condition: bool, what: str) -> None:
+    """Fail the demo with a sentence."""
+    if not condition:
+        raise Told(what)
+
+
+def instant(ahead: timedelta = timedelta()) -> str:
+    """The instant that lies so far ahead of now."""
+    return (datetime.now(UTC) + ahead).strftime("%Y-%m-%dT%H:%M:%S.") + "000Z"
+
+
+class Story:
+    """The service, the tokens of those who play in the story, and its steps."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        found = dict(re.findall(r"^export (\w+)='(.*)'$", (home / "demo.env").read_text("utf-8"), re.MULTILINE))
+        self.tokens = {role.lower(): text for role, text in found.items()}
+        base = os.environ.get("MUSTER_URL") or found["MUSTER_URL"]
+        if base.startswith("unix:"):
+            self.http = httpx.Client(transport=httpx.HTTPTransport(uds=base[5:]), base_url="http://muster")
+        else:
+            self.http = httpx.Client(base_url=base)
+        run = secrets.token_hex(3)
+        self.engineer, self.operator = f"ada-{run}", f"olu-{run}"
+        self.approvers = (f"bea-{run}", f"cem-{run}")
+
+    def call(self, who: str, method: str, path: str, body: Any = None, *, want: int = 200) -> Any:
+        """One request under somebody's token, printed with its answer."""
+        print(f"\n  {method} {path}   (as {who})")
+        if body is not None:
+            print("  > " + json.dumps(body, ensure_ascii=False))
+        answer = self.http.request(
+            method, path, json=body, headers={"Authorization": f"Bearer {self.tokens[who]}"}, timeout=30
+        )
+        print(f"  < {answer.status_code} " + json.dumps(answer.json(), ensure_ascii=False))
+        expect(answer.status_code == want, f"{method} {path}: expected {want}, got {answer.status_code}")
+        return answer.json()
+
+    def muster(self, *words: str) -> str:
+        """One command, printed with its answer."""
+        print("\n  $ muster " + " ".join(words))
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("muster")), *words],
+            env={**os.environ, "MUSTER_HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        print("  " + (done.stdout + done.stderr).strip().replace("\n", "\n  "))
+        expect(done.returncode == 0, f"muster {' '.join(words)}: exit code {done.returncode}")
+        return done.stdout
+
+    def decide(self, subject: str, action: str, resource: Any, context: Any) -> Any:
+        """Ask as a gateway does."""
+        request = {
+            "subject": {"type": "user", "id": subject},
+            "action": {"name": action},
+            "resource": resource,
+            "context": context,
+        }
+        return self.call("gateway", "POST", "/v1/decisions", request)
+
+
+def codes(answer: Any) -> set[str]:
+    """The codes of an answer's denials."""
+    return {d["code"] for d in answer["denials"]}
+
+
+@contextmanager
+def step(number: int, title: str) -> Iterator[None]:
+    """A step of the story; a deviation says in which."""
+    print(f"\n{number}. {title}")
+    try:
+        yield
+    except Told as exc:
+        print(f"\nNOT AS TOLD in step {number}: {exc}", file=sys.stderr)
+        sys.exit(1)
+
+
+def export(story: Story, *, without: str | None = None, customer: str = "acme", **changed: Any) -> Any:
+    """Ask for the data export, with one thing changed or left out."""
+    context = {
+        "destination": DESTINATION,
+        "ticket": "REQ-2041",
+        "columns": ["customer_id", "country"],
+        **changed,
+    }
+    properties = {"customer": customer}
+    context.pop(without or "", None)
+    properties.pop(without or "", None)
+    resource = {"type": "dataset", "id": "customers", "properties": properties}
+    return story.decide(story.engineer, "data-export", resource, context)
+
+
+def first_denial(story: Story) -> None:
+    """Step 1: without training, every denial at once."""
+    directory = {"persona": "engineers", "customer": "acme"}
+    for person in (story.engineer, story.operator, *story.approvers):
+        story.call("admin", "PUT", f"/v1/subjects/{person}", directory)
+    answer = export(story)
+    expect(not answer["allow"] and answer["verdict"] == "deny", "the untrained engineer was not denied")
+    expect(codes(answer) == {"export-training"}, f"expected only the training to be missing, got {codes(answer)}")
+    denial = answer["denials"][0]
+    wanted = {"scope": "data-export", "tier": "proficient", "within": "P12M"}
+    expect(denial["requirement"] == wanted, "the requirement is not the mission's")
+    expect(bool(denial["title"] and denial["message"]), "a denial without title or message")
+    expect(denial["remedy"].get("module") == LESSON, "the remedy is not the micro-lesson")
+    expect(answer["policy_id"] == "POL-DA-003", "the policy ID is missing")
+    everything = story.decide(story.engineer, "data-export", {"type": "dataset", "id": "customers"}, {})
+    expect(len(codes(everything)) >= 6, "an empty request does not get every denial at once")
+    required = story.call("app", "GET", f"/v1/next-required-training?user={story.engineer}&action=data-export")[
+        "required"
+    ]
+    expect(
+        [r["module"] for r in required] == [LESSON, "export-scenario"],
+        "the way to the certification is another",
+    )
+
+
+def prior_learning(story: Story) -> None:
+    """Step 2: earlier results come in, by hand and as CSV."""
+    passed = instant(-timedelta(days=3))
+    for module, tier in ((LESSON, "completed"), ("export-scenario", "proficient")):
+        story.muster(
+            "learn", "import", "--user", story.engineer, "--module", module, "--version", "1.0.0", "--tier", tier,
+            "--passed-at", passed, "--reason", "passed in the academy we had before",
+            "--provenance", "academy export 2026-11",
+        )  # fmt: skip
+
+
+def allowed(story: Story) -> None:
+    """Step 3: the same request is allowed now, with its evidence."""
+    answer = export(story)
+    expect(
+        answer["allow"] and answer["verdict"] == "allow" and not answer["denials"],
+        "the trained engineer was denied",
+    )
+    expect(bool(answer["evidence"]) and bool(answer["valid_until"]), "no evidence, or no valid_until")
+    for entry in answer["evidence"]:
+        story.call("auditor", "GET", f"/v1/ledger/entries/{entry}")
+    certified = story.call("app", "GET", f"/v1/is-certified?user={story.engineer}&scope=data-export")
+    expect(certified["certified"] and certified["status"] in ("valid", "expiring"), "not certified")
+
+
+def approval(story: Story, approver: str, request: Any) -> str:
+    """An approval under the approver's own credential; returns its ID."""
+    token = story.call(
+        "admin", "POST", "/v1/tokens", {"role": "person", "principal": f"user:{approver}", "expires": "PT1H"}
+    )
+    story.tokens[approver] = token["token"]
+    return str(story.call(approver, "POST", "/v1/approvals", request)["approval_id"])
+
+
+def conditions(story: Story) -> None:
+    """Step 4: each further condition, broken and mended."""
+    broken = [
+        ({"destination": "mailto:me@home.example"}, "destination-allowlisted"),
+        ({"without": "ticket"}, "ticket-present"),
+        ({"without": "customer"}, "customer-named"),
+        ({"columns": ["customer_id", "password_hash"]}, "columns-safe"),
+    ]
+    for changed, code in broken:
+        answer = export(story, **changed)
+        expect(not answer["allow"] and code in codes(answer), f"{code} did not deny")
+        expect(export(story)["allow"], f"mending {code} did not help")
+    answer = export(story, customer="globex")
+    expect("dual-approval" in codes(answer), "an export across customers needs two approvers")
+    request = {
+        "subject": {"type": "user", "id": story.engineer},
+        "action": {"name": "data-export"},
+        "resource": {"type": "dataset", "id": "customers", "properties": {"customer": "globex"}},
+        "context": {"destination": DESTINATION, "ticket": "REQ-2041", "columns": ["customer_id", "country"]},
+    }
+    first, second = (approval(story, a, request) for a in story.approvers)
+    own = approval(story, story.engineer, request)
+    answer = export(story, customer="globex", approvals=[first])
+    expect("dual-approval" in codes(answer), "one approver was enough")
+    answer = export(story, customer="globex", approvals=[first, own])
+    expect("approvers-independent" in codes(answer), "the requester could approve")
+    expect("dual-approval" in codes(answer), "the requester counted as an approver")
+    answer = export(story, customer="globex", approvals=[first, second])
+    expect(answer["allow"], "two approvers were not enough")
+    expect({first, second} <= set(answer["evidence"]), "the approvals are not among the evidence")
+    answer = export(story, customer="initech", approvals=[first, second])
+    expect("dual-approval" in codes(answer), "approvals of another export were taken")
+
+
+def production_change(story: Story) -> None:
+    """Step 5: Ops Core completed and Advanced proficient within nine months, in a declared change window."""
+    resource = {"type": "service", "id": "billing"}
+    window = {
+        "title": "billing schema",
+        "reason": "CHG-77",
+        "starts_at": instant(-timedelta(hours=1)),
+        "ends_at": instant(timedelta(hours=1)),
+        "resources": [resource],
+    }
+    declared = story.call("admin", "POST", "/v1/change-windows", window)["change_window_id"]
+    context = {"change": "CHG-77", "change_window": declared}
+    answer = story.decide(story.operator, "prod-change", resource, context)
+    expect(codes(answer) == {"core-training", "advanced-training"}, f"got {codes(answer)}")
+    required = story.call("app", "GET", f"/v1/next-required-training?user={story.operator}&action=prod-change")[
+        "required"
+    ]
+    rows = ["user,module,version,tier,passed_at,reason,provenance"]
+    for need in required:
+        rows.append(
+            f"{story.operator},{need['module']},1.0.0,{need['tier_after']},{instant(-timedelta(days=30))},"
+            "runbook week,ops academy"
+        )
+    path = story.home / "demo-learning.csv"
+    path.write_text("\n".join(rows) + "\n", "utf-8")
+    story.muster("learn", "import", str(path))
+    path.unlink()
+    answer = story.decide(story.operator, "prod-change", resource, context)
+    expect(answer["allow"], f"the trained operator was denied: {codes(answer)}")
+    answer = story.decide(story.operator, "prod-change", resource, {"change": "CHG-77"})
+    expect(codes(answer) == {"change-window"}, "a change without a window was not denied for it")
+    answer = story.decide(story.operator, "prod-change", {"type": "service", "id": "search"}, context)
+    expect(codes(answer) == {"change-window"}, "a window of another service was taken")
+
+
+def audit(story: Story) -> None:
+    """Step 6: every decision again, and the log whole."""
+    story.muster("replay")
+    expect("the log is whole" in story.muster("ledger", "verify"), "verify does not say that the log is whole")
+
+
+def main() -> int:
+    """Tell the story against the service of `MUSTER_HOME`."""
+    home = Path(os.environ.get("MUSTER_HOME", ".muster")).absolute()
+    if not (home / "demo.env").exists():
+        print(f"no {home}/demo.env: start the service with `make run` in another terminal", file=sys.stderr)
+        return 2
+    story = Story(home)
+    steps = [
+        ("Without training, a data export is denied, for every reason at once", first_denial),
+        ("Earlier results are brought in, with where they come from", prior_learning),
+        ("The same request is allowed, with the evidence that proves it", allowed),
+        ("Each further condition, broken and mended", conditions),
+        ("A production change: Ops Core and Advanced within nine months, in a window", production_change),
+        ("Every decision again, byte for byte, and the log whole", audit),
+    ]
+    for number, (title, tell) in enumerate(steps, 1):
+        with step(number, title):
+            tell(story)
+    print("\nAs told.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
