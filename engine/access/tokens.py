@@ -62,15 +62,18 @@ def authenticate(reader: Reader, text: str, now: str) -> Caller:
         raise Unauthenticated("the token has been revoked")
     if not now < str(known["expires_at"]):
         raise Unauthenticated("the token has expired")
-    principal = known["principal"]
-    assert isinstance(principal, dict)
-    kind = "user" if principal["type"] == "user" else "system"
     return Caller(
         tenant=tenant,
         role=str(known["role"]),
-        principal=Principal(type=kind, id=str(principal["id"])),
+        principal=principal_of(known["principal"]),
         token_id=token_id,
     )
+
+
+def principal_of(state: JSON) -> Principal:
+    """The principal that a token's state names."""
+    assert isinstance(state, dict)
+    return Principal(type="user" if state["type"] == "user" else "system", id=str(state["id"]))
 
 
 def parse_principal(role: str, text: str) -> Principal:

@@ -127,10 +127,10 @@ async def import_results(
 ) -> dict[str, JSON]:
     """JSON `{results: [...]}` or CSV (`text/csv`); with `check=true` the mistakes are told and nothing is written."""
     rows = await _rows(request)
-    people = sorted({row["user"] for row in rows if isinstance(row.get("user"), str)})
+    people = sorted({str(row["user"]) for row in rows if isinstance(row.get("user"), str)})
     await call.may("result.import")
     for user in people:
-        await call.may("result.import", Person(type="user", id=str(user)))
+        await call.may("result.import", Person(type="user", id=user))
     imports = call.services.imports
     if check:
         imports.check(rows, call.tenant)

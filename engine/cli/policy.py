@@ -17,7 +17,7 @@ from engine.cli.setup import build_and_store
 from engine.errors import NotFound
 from engine.home import Home
 from engine.settings import Settings
-from ledger.model import Entry
+from ledger.model import JSON, Entry
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -79,12 +79,12 @@ def _build(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _list(arguments: argparse.Namespace, settings: Settings) -> int:
-    listed = [
+    listed: list[dict[str, JSON]] = [
         {"revision": str(e.value["revision"]), "entry": e.id, "index": e.index, "at": e.at}
         for e in _activations(settings, arguments.tenant)
     ]
     if arguments.json:
-        output.machine({"activations": [dict(a) for a in listed]})
+        output.machine({"activations": [*listed]})
     else:
         for a in listed:
             print(f"{a['at']}  {a['revision']}  entry {a['index']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import orjson
 
@@ -58,9 +59,7 @@ class Tokens:
             version, state = self.writer.runtime.reader.objects(caller.tenant, [name])[name]
             if not isinstance(state, dict):
                 raise NotFound(f"there is no token {token_id}")
-            principal = state["principal"]
-            assert isinstance(principal, dict)
-            holder = Principal(type="user" if principal["type"] == "user" else "system", id=str(principal["id"]))
+            holder = tokens.principal_of(state["principal"])
             payload = once.marked({"token": token_id, "event": "revoked", "by": self.writer.by(caller)})
             draft = Draft(id=uuid7(), kind="token", payload=payload, about=holder.person)
             return Append(tenant=caller.tenant, drafts=(draft,), reads=((name, version),))
@@ -77,6 +76,6 @@ class Tokens:
                 if not str(name).startswith(_PREFIX):
                     return
                 after = str(name)
-                yield tokens.describe(after.removeprefix(_PREFIX), orjson.loads(bytes(state)))
+                yield tokens.describe(after.removeprefix(_PREFIX), orjson.loads(cast(bytes, state)))
             if not rows:
                 return

@@ -1,0 +1,124 @@
+"""Keeps one OPA serving: starts it, lets only one that passes the canary answer, and starts the next when it ends.
+
+The first restart is immediate; while starts fail one after the other, the pause doubles from 0.05 s to 2 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.opa import canary
+from engine.opa.client import OpaClient
+from engine.opa.errors import CouldNotDecide, OpaStartError
+from engine.opa.process import OpaProcess, Served
+
+_LOG: Final = logging.getLogger(__name__)
+
+_START_SECONDS: Final = 10.0
+_CANARY_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.005
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
+_STEADY_SECONDS: Final = 5.0
+"""An OPA that has lived this long was a good one: its end is answered at once, like a first."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """`client` reaches the OPA that serves now; None while there is none, and `why` then says so."""
+
+    served: Served
+    revision: str
+    runtime: Path
+    client: OpaClient | None = None
+    why: str = "OPA has not been started"
+    restarts: int = 0
+    _process: OpaProcess | None = None
+    _task: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that serves now."""
+        return self._process.pid if self._process is not None and self.client is not None else None
+
+    async def start(self) -> None:
+        """Return when OPA serves; raise OpaStartError if the first start fails."""
+        await self._begin()
+        self._task = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """End the watch and OPA."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+        await self._end("OPA was stopped")
+
+    async def _keep(self) -> None:
+        pause = 0.0
+        while True:
+            if self._process is not None:
+                began = time.monotonic()
+                await self._process.ended.wait()
+                _LOG.error("OPA for revision %s ended: %s", self.revision[:12], self._process.account())
+                await self._end("OPA ended and is being started again")
+                if time.monotonic() - began >= _STEADY_SECONDS:
+                    pause = 0.0
+            await asyncio.sleep(pause)
+            pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+            self.restarts += 1
+            try:
+                await self._begin()
+            except OpaStartError as exc:
+                self.why = str(exc)
+                _LOG.error("OPA for revision %s does not start: %s", self.revision[:12], exc)
+
+    async def _begin(self) -> None:
+        """Start one OPA and let it answer once it has passed the canary; leaves nothing behind if it does not."""
+        process = self._process = OpaProcess.start(self.served, self.runtime)
+        client = OpaClient(process.socket, self.revision)
+        try:
+            await client.open()
+            await _listening(process)
+            await _pass_canary(client, process)
+        except BaseException:
+            await client.close_connection()
+            await self._end("OPA does not start")
+            raise
+        self.client = client
+
+    async def _end(self, why: str) -> None:
+        self.why = why
+        client, self.client = self.client, None
+        process, self._process = self._process, None
+        if client is not None:
+            await client.close_connection()
+        if process is not None:
+            await process.stop()
+
+
+async def _listening(process: OpaProcess) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not process.listens():
+        if process.ended.is_set():
+            raise OpaStartError(f"OPA ended at its start: {process.account()}")
+        if time.monotonic() > deadline:
+            raise OpaStartError(f"OPA did not listen within {_START_SECONDS:g} s: {process.account()}")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _pass_canary(client: OpaClient, process: OpaProcess) -> None:
+    try:
+        if await client.query(canary.ALIVE, b"{}", _CANARY_SECONDS) is not True:
+            raise OpaStartError(f"{canary.ALIVE} is not true: this is no bundle that Muster built")
+        strict = await client.query(canary.STRICT, canary.STRICT_INPUT, _CANARY_SECONDS)
+    except CouldNotDecide as exc:
+        if exc.cause == "opa-error" and "eval_builtin_error" in exc.detail:
+            return
+        raise OpaStartError(f"OPA does not pass the canary: {exc} ({process.account()})") from exc
+    raise OpaStartError(f"OPA does not pass the canary: a builtin error was answered with {strict!r}")

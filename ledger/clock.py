@@ -1,0 +1,88 @@
+"""The clock that gives `at`: the wall clock, watched by the one that nobody can set.
+
+A wall clock that is behind the newest `at`, or that moved against CLOCK_BOOTTIME (which a suspend does not
+stop), gives no instant at all. Only a `clock.adjusted` entry makes the watch believe it again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from ledger import instants
+from ledger.errors import NotReady
+from ledger.instants import Instant
+
+BEHIND_MS: Final = 2_000
+DRIFT_NS: Final = 5_000_000_000
+
+
+class Clock(Protocol):
+    """Where time comes from; a test brings its own."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970, as the host believes."""
+
+    def boot_ns(self) -> int:
+        """Nanoseconds since some fixed moment, never set, running during suspend."""
+
+
+class SystemClock:
+    """The host's clocks."""
+
+    def wall_ns(self) -> int:
+        """See Clock."""
+        return time.time_ns()
+
+    def boot_ns(self) -> int:
+        """See Clock."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One look at both clocks."""
+
+    instant: Instant
+    offset_ns: int  # wall minus boot: constant while nobody sets the clock
+
+
+class Watch:
+    """Judges readings against the offset at the start, or at the last adjustment."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.offset_ns = self.read().offset_ns
+
+    def read(self) -> Reading:
+        """Both clocks now, unjudged."""
+        wall = self._clock.wall_ns()
+        return Reading(instant=instants.now_from(wall), offset_ns=wall - self._clock.boot_ns())
+
+    def now(self, newest_at: str | None) -> Instant:
+        """max(clock, newest `at`); raises NotReady."""
+        return judge(self.read(), newest_at, self.offset_ns)
+
+    def believe(self, reading: Reading) -> None:
+        """Take the clock as it was read for right, from now on."""
+        self.offset_ns = reading.offset_ns
+
+
+def judge(reading: Reading, newest_at: str | None, offset_ns: int) -> Instant:
+    """The instant that may be given out for a reading; raises NotReady."""
+    moved = reading.offset_ns - offset_ns
+    if abs(moved) > DRIFT_NS:
+        raise NotReady(
+            f"the clock was moved by {moved / 1e9:+.1f} s while the ledger ran; set it right, "
+            "or record a clock adjustment by two people"
+        )
+    if newest_at is None or reading.instant >= newest_at:
+        return reading.instant
+    behind = instants.parse(newest_at) - instants.parse(reading.instant)
+    if behind > BEHIND_MS:
+        raise NotReady(
+            f"the clock says {reading.instant}, {behind / 1000:.1f} s before the newest entry ({newest_at}); "
+            "set it right, or record a clock adjustment by two people"
+        )
+    return Instant(newest_at)

@@ -1,0 +1,141 @@
+"""What is put into the ledger and what comes out: frozen values, shared by every store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+from urllib.parse import quote, unquote
+
+import orjson
+
+from ledger.canonical import JSON
+from ledger.errors import Erased
+
+__all__ = [
+    "JSON",
+    "Append",
+    "Draft",
+    "Entry",
+    "Head",
+    "NewPerson",
+    "Person",
+    "RawEntry",
+    "Receipt",
+    "unknown_object",
+]
+
+_UNKNOWN: Final = "unknown/"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person's key within a tenant."""
+
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPerson:
+    """What a person's first `subject` draft brings: `ref`, 32 hex, and `key`, 32 random bytes."""
+
+    ref: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An entry to be: the writer adds `at`, index, salt, tag. `id` is a UUIDv7 drawn by the client."""
+
+    id: str
+    kind: str
+    payload: Mapping[str, JSON]
+    about: Person | None = None
+    new_person: NewPerson | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Drafts that commit together, in order, adjacent, or not at all, and what they lean on.
+
+    reads        (object, version): each must still be the object's version, before the first draft
+    revision     must be the tenant's active revision, where given
+    now          the instant that was decided with: `0 <= at - now <= 2 s`, where given
+    valid_until  `at` must be before it, where given
+    """
+
+    tenant: str
+    drafts: tuple[Draft, ...]
+    reads: tuple[tuple[str, int], ...] = ()
+    revision: str | None = None
+    now: str | None = None
+    valid_until: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Where an entry is. `duplicate`: it was in the log before this append was taken."""
+
+    id: str
+    index: int
+    at: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawEntry:
+    """An entry as it is stored, nothing believed: what the verifier reads."""
+
+    index: int
+    id: str
+    header: bytes
+    leaf: bytes
+    payload: bytes | None
+    salt: bytes | None
+    about: Person | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An entry of the log; payload, salt and about are None where they were erased."""
+
+    index: int
+    id: str
+    at: str
+    kind: str
+    tenant: str
+    header: bytes
+    payload: bytes | None
+    salt: bytes | None
+    about: Person | None
+
+    @property
+    def value(self) -> dict[str, JSON]:
+        """The parsed payload; raises Erased."""
+        if self.payload is None:
+            raise Erased(f"the payload of entry {self.id} was erased")
+        return cast(dict[str, JSON], orjson.loads(self.payload))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The published end of a tenant's log; size 0 where it has none."""
+
+    size: int
+    root: bytes
+    newest_at: str | None
+    active_revision: str | None
+
+
+def unknown_object(person: Person) -> str:
+    """The name that stands in `reads` for a person without a `subject` entry."""
+    return f"{_UNKNOWN}{quote(person.type, safe='')}/{person.id}"
+
+
+def unknown_person(name: str) -> Person | None:
+    """The person behind such a name; None for the name of anything else."""
+    if not name.startswith(_UNKNOWN):
+        return None
+    kind, _, identity = name.removeprefix(_UNKNOWN).partition("/")
+    return Person(unquote(kind), identity)

@@ -1,0 +1,131 @@
+"""An append as the writer takes it: shapes checked, payloads canonical, no value of the caller's in it.
+
+This is done in the thread that submits, so that the writer's thread only checks and writes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, cast
+
+import orjson
+
+from ledger import canonical, instants
+from ledger.canonical import JSON
+from ledger.entry import KEY_BYTES, MAX_PAYLOAD, is_hex32, is_hex64, key_commitment
+from ledger.errors import Malformed, TooLarge
+from ledger.ids import is_uuid7
+from ledger.model import Append, Draft, NewPerson, Person
+from ledger.reduce import KINDS
+
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDraft:
+    """A draft whose payload is the bytes that will be kept."""
+
+    id: str
+    kind: str
+    payload: bytes
+    about: Person | None
+    new_person: NewPerson | None
+    idempotency: tuple[str, str] | None  # key, digest of the request
+
+    def value(self) -> dict[str, JSON]:
+        """The payload as whoever reads the log will see it."""
+        return cast(dict[str, JSON], orjson.loads(self.payload))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAppend:
+    """An append without a caller's mutable value in it."""
+
+    tenant: str
+    drafts: tuple[PreparedDraft, ...]
+    reads: tuple[tuple[str, int], ...]
+    revision: str | None
+    now: str | None
+    now_ms: int
+    valid_until: str | None
+
+    @property
+    def adjusts_clock(self) -> bool:
+        """Whether this is the one append that is allowed while the clock is not believed."""
+        return self.drafts[0].kind == "clock.adjusted"
+
+
+def prepare(append: Append) -> PreparedAppend:
+    """Check what can be checked without the log; raises Malformed, TooLarge or CanonicalError."""
+    if not _TENANT.fullmatch(append.tenant):
+        raise Malformed("a tenant is 1 to 128 letters, digits, `.`, `_`, `-`, and begins with one of the first two")
+    drafts = tuple(_draft(draft) for draft in append.drafts)
+    if not drafts:
+        raise Malformed("an append without drafts")
+    if len({draft.id for draft in drafts}) != len(drafts):
+        raise Malformed("two drafts of an append have the same ID")
+    keys = [draft.idempotency[0] for draft in drafts if draft.idempotency]
+    if len(set(keys)) != len(keys):
+        raise Malformed("two drafts of an append have the same idempotency key")
+    if len(drafts) > 1 and any(draft.kind == "clock.adjusted" for draft in drafts):
+        raise Malformed("a clock adjustment is appended alone")
+    for instant in (append.now, append.valid_until):
+        if instant is not None and not instants.is_instant(instant):
+            raise Malformed(f"not an instant: {instant!r}")
+    return PreparedAppend(
+        tenant=append.tenant,
+        drafts=drafts,
+        reads=tuple(append.reads),
+        revision=append.revision,
+        now=append.now,
+        now_ms=0 if append.now is None else instants.parse(append.now),
+        valid_until=append.valid_until,
+    )
+
+
+def _draft(draft: Draft) -> PreparedDraft:
+    if not is_uuid7(draft.id):
+        raise Malformed(f"an entry's ID is a lower-case UUIDv7, not {draft.id[:40]!r}")
+    if draft.kind not in KINDS:
+        raise Malformed(f"no entry is of kind {draft.kind!r}")
+    payload = canonical.encode(draft.payload if type(draft.payload) is dict else dict(draft.payload))
+    if len(payload) > MAX_PAYLOAD:
+        raise TooLarge(f"a payload of {len(payload)} bytes; at most {MAX_PAYLOAD} are kept")
+    if draft.kind == "activation" and not is_hex64(draft.payload.get("revision")):
+        raise Malformed("an activation names a revision, 64 hex")
+    if draft.kind in ("activation", "clock.adjusted", "change_window") and draft.about is not None:
+        raise Malformed(f"an entry of kind {draft.kind} is about nobody")
+    return PreparedDraft(
+        id=draft.id,
+        kind=draft.kind,
+        payload=payload,
+        about=draft.about,
+        new_person=_new_person(draft),
+        idempotency=_idempotency(draft.payload.get("idempotency")),
+    )
+
+
+def _new_person(draft: Draft) -> NewPerson | None:
+    new = draft.new_person
+    if new is None:
+        return None
+    if draft.kind != "subject" or draft.about is None:
+        raise Malformed("only a `subject` entry about a person brings a new person")
+    if len(new.key) != KEY_BYTES or not is_hex32(new.ref):
+        raise Malformed("a new person has a ref of 32 hex and a key of 32 bytes")
+    if draft.payload.get("ref") != new.ref or draft.payload.get("key_commitment") != key_commitment(new.key):
+        raise Malformed("a person's first entry states their ref and commits to their key")
+    if draft.payload.get("person") != {"type": draft.about.type, "id": draft.about.id}:
+        raise Malformed("a person's first entry names the person that it is about")
+    return new
+
+
+def _idempotency(value: JSON) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    if isinstance(value, dict) and value.keys() == {"key", "request"}:
+        key, request = value["key"], value["request"]
+        if isinstance(key, str) and isinstance(request, str) and is_hex64(key) and is_hex64(request):
+            return key, request
+    raise Malformed("`idempotency` is {key, request}, each 64 hex")

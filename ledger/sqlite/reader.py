@@ -1,0 +1,200 @@
+"""The reading side on SQLite: read-only connections, one a thread, and no snapshot that outlives a call."""
+
+from __future__ import annotations
+
+import json
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import apsw
+import orjson
+
+from ledger import entry as entries_
+from ledger.canonical import JSON
+from ledger.errors import NotReady
+from ledger.merkle import EMPTY_ROOT, Frontier
+from ledger.model import Entry, Head, Person, RawEntry
+from ledger.sqlite import schema
+from ledger.store import Part, Row
+
+_CHUNK: Final = 128
+
+_RAW: Final = """
+SELECT e.idx, e.id, e.header, e.leaf, p.payload, p.salt, p.about_type, p.about_id
+FROM entries AS e LEFT JOIN payloads AS p ON p.tenant = e.tenant AND p.idx = e.idx
+"""
+_RAW_BY_RANGE: Final = _RAW + "WHERE e.tenant = ? AND e.idx >= ? AND e.idx < ? ORDER BY e.idx LIMIT ?"
+_RAW_BY_ID: Final = _RAW + "WHERE e.tenant = ? AND e.id = ?"
+
+_PERSON: Final = "SELECT ref, k FROM people WHERE tenant = ? AND type = ? AND id = ?"
+_HEAD: Final = "SELECT size, frontier, newest_at, active_revision FROM heads WHERE tenant = ?"
+_OBJECTS: Final = """
+SELECT name, version, state FROM objects WHERE tenant = ? AND name IN (SELECT value FROM json_each(?))
+"""
+
+# (all rows after the key, the key's width)
+_PROJECTED: Final[dict[Part, tuple[str, tuple[str, ...]]]] = {
+    "objects": (
+        "SELECT name, version, state FROM objects WHERE tenant = ? AND name > ? ORDER BY name LIMIT ?",
+        ("",),
+    ),
+    "people": (
+        "SELECT type, id, ref, k FROM people WHERE tenant = ? AND (type, id) > (?, ?) ORDER BY type, id LIMIT ?",
+        ("", ""),
+    ),
+    "idempotency": (
+        "SELECT key, request, entry_id FROM idempotency WHERE tenant = ? AND key > ? ORDER BY key LIMIT ?",
+        ("",),
+    ),
+}
+
+
+class SqliteReader:
+    """See ledger.store.Reader. Works beside a live writer, and without one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._open: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._db()  # a database that cannot be read is said now, not at the first question
+
+    def _db(self) -> apsw.Connection:
+        if self._closed:
+            raise NotReady("the ledger's reader is closed")
+        db: apsw.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = schema.open_reader(self._path)
+            self._local.db = db
+            with self._lock:
+                self._open.add(db)
+        return db
+
+    def close(self) -> None:
+        """Close the connections of all threads; none may be reading."""
+        self._closed = True
+        with self._lock:
+            for db in list(self._open):
+                db.close()
+
+    def _rows(self, statement: str, bindings: tuple[str | int, ...] = ()) -> list[Row]:
+        """All rows of one short statement, its snapshot given back."""
+        try:
+            return cast("list[Row]", self._db().execute(statement, bindings).fetchall())
+        except apsw.Error as exc:
+            raise NotReady(f"the ledger at {self._path} cannot be read: {exc}") from exc
+
+    def _row(self, statement: str, bindings: tuple[str | int, ...]) -> Row | None:
+        rows = self._rows(statement, bindings)
+        return rows[0] if rows else None
+
+    def person(self, tenant: str, person: Person) -> str | None:
+        """See Reader."""
+        row = self._row(_PERSON, (tenant, person.type, person.id))
+        return None if row is None else cast(str, row[0])
+
+    def key(self, tenant: str, person: Person) -> bytes | None:
+        """See Reader."""
+        row = self._row(_PERSON, (tenant, person.type, person.id))
+        return None if row is None else cast(bytes, row[1])
+
+    def objects(self, tenant: str, names: Sequence[str]) -> dict[str, tuple[int, JSON | None]]:
+        """See Reader."""
+        found: dict[str, tuple[int, JSON | None]] = dict.fromkeys(names, (-1, None))
+        for name, version, state in self._rows(_OBJECTS, (tenant, json.dumps(list(found)))):
+            found[cast(str, name)] = (cast(int, version), orjson.loads(cast(bytes, state)))
+        return found
+
+    def head(self, tenant: str) -> Head:
+        """See Reader."""
+        row = self._row(_HEAD, (tenant,))
+        if row is None:
+            return Head(size=0, root=EMPTY_ROOT, newest_at=None, active_revision=None)
+        size, frontier, newest_at, revision = row
+        return Head(
+            size=cast(int, size),
+            root=Frontier.from_bytes(cast(bytes, frontier)).root(),
+            newest_at=cast(str, newest_at),
+            active_revision=cast(str, revision),
+        )
+
+    def tenants(self) -> list[str]:
+        """See Reader."""
+        return [cast(str, tenant) for (tenant,) in self._rows("SELECT tenant FROM heads ORDER BY tenant")]
+
+    def entry(self, tenant: str, entry_id: str) -> Entry | None:
+        """See Reader."""
+        row = self._row(_RAW_BY_ID, (tenant, entry_id))
+        return None if row is None else _entry(_raw(row))
+
+    def entry_at(self, tenant: str, index: int) -> Entry | None:
+        """See Reader."""
+        row = self._row(_RAW_BY_RANGE, (tenant, index, index + 1, 1))
+        return None if row is None else _entry(_raw(row))
+
+    def entries(self, tenant: str, start: int, stop: int) -> Iterator[Entry]:
+        """See Reader."""
+        return map(_entry, self.raw_entries(tenant, start, stop))
+
+    def idempotent(self, tenant: str, key: str) -> tuple[str, str] | None:
+        """See Reader."""
+        row = self._row("SELECT request, entry_id FROM idempotency WHERE tenant = ? AND key = ?", (tenant, key))
+        return None if row is None else (cast(str, row[0]), cast(str, row[1]))
+
+    def raw_entries(self, tenant: str, start: int, stop: int) -> Iterator[RawEntry]:
+        """See Reader."""
+        while start < stop:
+            rows = self._rows(_RAW_BY_RANGE, (tenant, start, stop, _CHUNK))
+            yield from map(_raw, rows)
+            if len(rows) < _CHUNK:
+                return
+            start = cast(int, rows[-1][0]) + 1
+
+    def index_of(self, tenant: str, entry_id: str) -> int | None:
+        """See Reader."""
+        row = self._row("SELECT idx FROM entries WHERE tenant = ? AND id = ?", (tenant, entry_id))
+        return None if row is None else cast(int, row[0])
+
+    def projected(self, tenant: str, part: Part, after: Row | None) -> tuple[int, list[Row]]:
+        """See Reader."""
+        statement, first = _PROJECTED[part]
+        key = cast("tuple[str, ...]", first if after is None else after[: len(first)])
+        self._rows("BEGIN")
+        try:
+            [[size]] = self._rows("SELECT coalesce(max(size), 0) FROM heads WHERE tenant = ?", (tenant,))
+            return cast(int, size), self._rows(statement, (tenant, *key, _CHUNK))
+        finally:
+            self._rows("ROLLBACK")
+
+
+def _raw(row: Row) -> RawEntry:
+    index, entry_id, header, leaf, payload, salt, about_type, about_id = row
+    about = Person(cast(str, about_type), cast(str, about_id)) if about_id is not None else None
+    return RawEntry(
+        index=cast(int, index),
+        id=cast(str, entry_id),
+        header=cast(bytes, header),
+        leaf=cast(bytes, leaf),
+        payload=cast("bytes | None", payload),
+        salt=cast("bytes | None", salt),
+        about=about,
+    )
+
+
+def _entry(raw: RawEntry) -> Entry:
+    header = entries_.parse_header(raw.header)
+    return Entry(
+        index=raw.index,
+        id=header.id,
+        at=header.at,
+        kind=header.kind,
+        tenant=header.tenant,
+        header=raw.header,
+        payload=raw.payload,
+        salt=raw.salt,
+        about=raw.about,
+    )

@@ -1,0 +1,108 @@
+"""The database's format, and the only two ways to open it.
+
+Tables are keyed by tenant. `entries`, `payloads` and `people` are the log; the rest is a projection of it.
+A payload's row holds all that is erased with its person: salt, payload, and whom it is about.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import apsw
+
+from ledger.errors import FormatTooNew, NotReady
+
+FORMAT: Final = 1
+APPLICATION_ID: Final = 0x4D557374  # "MUst"
+
+Synchronous = Literal["FULL", "NORMAL", "OFF"]
+
+_TABLES: Final = """
+CREATE TABLE heads (
+  tenant TEXT PRIMARY KEY, size INTEGER NOT NULL, frontier BLOB NOT NULL,
+  newest_at TEXT NOT NULL, active_revision TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE entries (
+  tenant TEXT NOT NULL, idx INTEGER NOT NULL, id TEXT NOT NULL, header BLOB NOT NULL, leaf BLOB NOT NULL,
+  PRIMARY KEY (tenant, idx)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX entries_id ON entries (tenant, id);
+CREATE TABLE payloads (
+  tenant TEXT NOT NULL, idx INTEGER NOT NULL, salt BLOB NOT NULL, payload BLOB NOT NULL,
+  about_type TEXT, about_id TEXT,
+  UNIQUE (tenant, idx)
+) STRICT;
+CREATE INDEX payloads_about ON payloads (tenant, about_type, about_id, idx) WHERE about_id IS NOT NULL;
+CREATE TABLE people (
+  tenant TEXT NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL, ref TEXT NOT NULL, k BLOB NOT NULL,
+  PRIMARY KEY (tenant, type, id), UNIQUE (tenant, ref)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE objects (
+  tenant TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL,
+  PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE idempotency (
+  tenant TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, entry_id TEXT NOT NULL,
+  PRIMARY KEY (tenant, key)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def open_writer(path: Path, *, synchronous: Synchronous, create: bool) -> apsw.Connection:
+    """The one connection that writes and checkpoints; with `create`, makes the database if there is none."""
+    if create and not path.exists():
+        # SQLite would make it by the umask; the WAL and its index take the mode of the database.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with _opened(str(path), apsw.SQLITE_OPEN_READWRITE, path) as db:
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {synchronous}")  # FULL: a commit is durable when it returns
+        db.execute("PRAGMA wal_autocheckpoint = 100")
+        db.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+        if create and db.pragma("user_version") == 0:
+            with db:
+                db.execute(_TABLES)
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {FORMAT}")
+        # What an earlier connection wrote and could not sync is seen here and is not durable: a duplicate of
+        # it must not be answered before it is. Copying it into the database is a write and a sync of our own.
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return db
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """A connection that can neither write nor checkpoint."""
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    with _opened(f"{path.absolute().as_uri()}?mode=ro", flags, path) as db:
+        return db
+
+
+@contextmanager
+def _opened(name: str, flags: int, path: Path) -> Iterator[apsw.Connection]:
+    """A connection to a database of ours; closed, and the reason said in a sentence, if anything fails."""
+    db: apsw.Connection | None = None
+    try:
+        db = apsw.Connection(name, flags=flags)
+        db.set_busy_timeout(5_000)
+        _check_format(db, path)
+        yield db
+    except BaseException as exc:
+        if db is not None:
+            db.close(force=True)
+        if isinstance(exc, apsw.Error):
+            raise NotReady(f"the ledger at {path} cannot be opened: {exc}") from exc
+        raise
+
+
+def _check_format(db: apsw.Connection, path: Path) -> None:
+    version = db.pragma("user_version")
+    if version > FORMAT:
+        raise FormatTooNew(f"{path} has ledger format {version}; this Muster reads up to {FORMAT}: use a newer one")
+    application = db.pragma("application_id")
+    empty = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    if (application, version) != (APPLICATION_ID, FORMAT) and not (empty and not db.readonly("main")):
+        raise NotReady(f"{path} is not a ledger")

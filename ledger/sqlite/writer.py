@@ -1,0 +1,245 @@
+"""The writer: the one thread, with the one connection, that makes the log longer.
+
+It takes all that waits, gives each append its place in one transaction, commits once, publishes, answers. A
+commit that fails by FULL or BUSY did not happen; any other failure means *unknown*: the connection is given
+up, another is opened, and the same appends go in again, by ID.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias, cast
+
+import apsw
+
+from ledger.clock import Clock, SystemClock, Watch
+from ledger.errors import Full, HomeLocked, LedgerError, NotReady, Unknown
+from ledger.instants import Instant
+from ledger.model import Append, Receipt
+from ledger.prepared import PreparedAppend, prepare
+from ledger.sqlite import schema
+from ledger.sqlite.reader import SqliteReader
+from ledger.sqlite.transaction import Transaction
+
+Receipts: TypeAlias = tuple[Receipt, ...]
+
+FREE_FLOOR: Final = 256 << 20
+_MOST_WAITING: Final = 8192
+_MOST_TOGETHER: Final = 1024
+_ATTEMPTS: Final = 4
+_PAUSE_S: Final = 0.05
+
+
+@dataclass(slots=True)
+class _Waiting:
+    append: PreparedAppend
+    future: Future[Receipts]
+    attempted: bool = False  # a commit with it failed in an unknown way
+
+
+class SqliteLedger:
+    """See ledger.store.Ledger. `path` is the database; `path` + ".owner" is locked while this lives."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock | None = None,
+        synchronous: schema.Synchronous = "FULL",
+        free_floor: int = FREE_FLOOR,
+        free_bytes: Callable[[Path], int] | None = None,
+    ) -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._floor = free_floor
+        self._free_bytes = free_bytes or _free_bytes
+        self._owner = _take_ownership(path)
+        try:
+            self._db: apsw.Connection | None = schema.open_writer(path, synchronous=synchronous, create=True)
+        except BaseException:
+            os.close(self._owner)
+            raise
+        self._newest: dict[str, str] = _newest(self._db)
+        self._watch = Watch(clock or SystemClock())
+        self._changed = threading.Condition()
+        self._waiting: deque[_Waiting] = deque()
+        self._taken: list[_Waiting] = []
+        self._closing = False
+        # A daemon: a process that ends without close() is no worse than one that is killed.
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, append: Append) -> Future[Receipts]:
+        """See Ledger."""
+        future: Future[Receipts] = Future()
+        future.set_running_or_notify_cancel()  # a queued append cannot be taken back
+        try:
+            waiting = _Waiting(prepare(append), future)
+            with self._changed:
+                if self._closing:
+                    raise NotReady("the ledger is closed")
+                if len(self._waiting) >= _MOST_WAITING:
+                    raise NotReady("too many appends are waiting")
+                self._waiting.append(waiting)
+                if len(self._waiting) == 1:
+                    self._changed.notify()
+        except LedgerError as refused:
+            future.set_exception(refused)
+        return future
+
+    def now(self, tenant: str) -> Instant:
+        """See Ledger."""
+        return self._watch.now(self._newest.get(tenant))
+
+    def reader(self) -> SqliteReader:
+        """See Ledger."""
+        return SqliteReader(self._path)
+
+    def close(self) -> None:
+        """See Ledger."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while batch := self._take():
+                self._taken = batch
+                self._append(batch)
+                self._taken = []
+        finally:
+            # Also when the thread dies of a mistake of ours: nobody may wait for ever.
+            with self._changed:
+                self._closing = True
+                left = [*self._taken, *self._waiting]
+            self._refuse(left, Unknown("the ledger's writer ended before it could answer"))
+            self._give_up()
+            os.close(self._owner)
+
+    def _take(self) -> list[_Waiting]:
+        """All that waits, up to a bound; empty when the ledger closes and nothing is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            if len(self._waiting) <= _MOST_TOGETHER:
+                batch = list(self._waiting)
+                self._waiting.clear()
+            else:
+                batch = [self._waiting.popleft() for _ in range(_MOST_TOGETHER)]
+            return batch
+
+    def _append(self, batch: list[_Waiting]) -> None:
+        if self._free_bytes(self._path) < self._floor:
+            self._refuse(batch, Full("the disk is nearly full; nothing is appended until there is space"))
+            return
+        failure, unknown = "", False
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_PAUSE_S * attempt)
+            try:
+                self._commit(self._connection(), batch)
+            except apsw.FullError:
+                self._roll_back()
+                failure = "the disk is full"
+                if not unknown:
+                    self._refuse(batch, Full("the disk is full; nothing was appended"))
+                    return
+            except apsw.BusyError:
+                self._roll_back()
+                failure = "another process holds the ledger's database"
+                if not unknown:
+                    self._refuse(batch, NotReady(failure))
+                    return
+            except (apsw.Error, LedgerError) as exc:  # a LedgerError is one of opening again
+                failure = str(exc)
+                unknown = any(waiting.attempted for waiting in batch)
+                self._give_up()
+            else:
+                return
+        if unknown:
+            self._refuse(batch, Unknown(f"the commit failed and its outcome is unknown: {failure}"))
+        else:
+            self._refuse(batch, NotReady(f"the ledger's database cannot be opened: {failure}"))
+
+    def _commit(self, db: apsw.Connection, batch: list[_Waiting]) -> None:
+        reading = self._watch.read()
+        transaction = Transaction(db, reading, self._watch.offset_ns)
+        outcomes: list[Receipts | LedgerError] = []
+        db.execute("BEGIN IMMEDIATE")
+        for waiting in batch:
+            try:
+                outcomes.append(transaction.append(waiting.append))
+            except LedgerError as refused:
+                outcomes.append(refused)
+            else:
+                # One whose first commit had an unknown outcome is still this ledger's first.
+                adjusts = waiting.append.adjusts_clock and waiting.attempted
+                transaction.adjusted = transaction.adjusted or adjusts
+        grown = transaction.finish()
+        for waiting in batch:
+            waiting.attempted = waiting.attempted or transaction.wrote
+        db.execute("COMMIT")
+        self._newest = self._newest | grown
+        if transaction.adjusted:
+            self._watch.believe(reading)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, LedgerError):
+                waiting.future.set_exception(outcome)
+            else:
+                waiting.future.set_result(outcome)
+
+    def _connection(self) -> apsw.Connection:
+        if self._db is None:
+            self._db = schema.open_writer(self._path, synchronous=self._synchronous, create=False)
+            # What was committed is learnt from the database, never from what this process meant to write.
+            self._newest = _newest(self._db)
+        return self._db
+
+    def _roll_back(self) -> None:
+        try:
+            if self._db is not None and self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except apsw.Error:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            with suppress(apsw.Error):  # all that was answered is durable; what it says last adds nothing
+                db.close(force=True)
+
+    @staticmethod
+    def _refuse(batch: list[_Waiting], error: LedgerError) -> None:
+        for waiting in batch:
+            if not waiting.future.done():
+                waiting.future.set_exception(error)
+
+
+def _newest(db: apsw.Connection) -> dict[str, str]:
+    rows = db.execute("SELECT tenant, newest_at FROM heads").fetchall()
+    return dict(cast("list[tuple[str, str]]", rows))
+
+
+def _take_ownership(path: Path) -> int:
+    """Lock a file beside the database: closing any descriptor of the database itself drops SQLite's locks."""
+    descriptor = os.open(f"{path}.owner", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(descriptor)
+        raise HomeLocked(f"another process owns the ledger at {path}") from exc
+    return descriptor
+
+
+def _free_bytes(path: Path) -> int:
+    stat = os.statvfs(path.parent)
+    return stat.f_bavail * stat.f_frsize

@@ -1,0 +1,94 @@
+"""What any store of the ledger promises, in the words of RFC 2119.
+
+Life of an append: *submitted* (queued) -> *sequenced* (checked, given index and `at`) -> *committed*
+(durable) -> *published* (heads, futures). Nothing is answered before it is published, and nothing unpublished
+is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import Literal, Protocol, TypeAlias
+
+from ledger.canonical import JSON
+from ledger.instants import Instant
+from ledger.model import Append, Entry, Head, Person, RawEntry, Receipt
+
+Part: TypeAlias = Literal["objects", "people", "idempotency"]
+Row: TypeAlias = tuple[str | int | bytes, ...]
+
+
+class Ledger(Protocol):
+    """The writing side. One Ledger, never two, MUST own a database; a second MUST raise HomeLocked."""
+
+    def submit(self, append: Append) -> Future[tuple[Receipt, ...]]:
+        """Append all drafts, in order and adjacent, or none.
+
+        The future MUST NOT be resolved before the commit is durable; every refusal comes through it.
+        An append that is refused MUST write nothing, and MUST NOT hinder those that commit beside it.
+        The checks MUST be made in the transaction that writes, in this order: IDs that are there already
+        (same payload and kind: the first receipts; else Conflict or Erased), UnknownTenant,
+        IdempotencyConflict, NotReady (the clock), Stale.
+        """
+
+    def now(self, tenant: str) -> Instant:
+        """max(clock, newest published `at`); MUST raise NotReady while the clock cannot be believed."""
+
+    def reader(self) -> Reader:
+        """A reader of the same database; the caller closes it."""
+
+    def close(self) -> None:
+        """Commit what was submitted, then end. Later submits MUST be refused with NotReady."""
+
+
+class Reader(Protocol):
+    """The reading side: any number, in any process, usable from any thread.
+
+    A reader MUST NOT write or checkpoint, and MUST NOT hold a snapshot between two calls or two items.
+    """
+
+    def person(self, tenant: str, person: Person) -> str | None:
+        """The person's ref; None if unknown."""
+
+    def key(self, tenant: str, person: Person) -> bytes | None:
+        """The person's tag key `k`; None if unknown."""
+
+    def objects(self, tenant: str, names: Sequence[str]) -> dict[str, tuple[int, JSON | None]]:
+        """Version and state of each, all of one snapshot; (-1, None) where absent."""
+
+    def head(self, tenant: str) -> Head:
+        """The published end of the log."""
+
+    def tenants(self) -> list[str]:
+        """Every tenant that has a log, sorted."""
+
+    def entry(self, tenant: str, entry_id: str) -> Entry | None:
+        """The entry with this ID."""
+
+    def entry_at(self, tenant: str, index: int) -> Entry | None:
+        """The entry at this index."""
+
+    def entries(self, tenant: str, start: int, stop: int) -> Iterator[Entry]:
+        """Entries start <= index < stop, in order, read in short chunks."""
+
+    def idempotent(self, tenant: str, key: str) -> tuple[str, str] | None:
+        """(digest of the request, ID of the entry) that took this idempotency key."""
+
+    def close(self) -> None:
+        """Give back every connection."""
+
+    # The verifier's side: stored rows, with nothing believed about them.
+
+    def raw_entries(self, tenant: str, start: int, stop: int) -> Iterator[RawEntry]:
+        """Stored rows start <= index < stop, by index, read in short chunks."""
+
+    def index_of(self, tenant: str, entry_id: str) -> int | None:
+        """The index that a lookup by ID finds."""
+
+    def projected(self, tenant: str, part: Part, after: Row | None) -> tuple[int, list[Row]]:
+        """The next rows of a part of the projection after a row's key, and the log's size at that snapshot.
+
+        objects: (name, version, canonical state) · people: (type, id, ref, key) · idempotency: (key, request,
+        entry ID); by their keys. An empty list is the end.
+        """

@@ -1,0 +1,86 @@
+"""Decisions and facts from several threads: the `reads` check is what keeps them in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import Stale
+from ledger.sqlite import SqliteLedger
+from ledger.sqlite.transaction import Transaction
+from ledger.verify import Report, verify
+from tests.ledger.builders import ANN, TENANT, activation, decision, joins, name_of, one, result
+
+_FACTS, _RECORDED, _WRITERS, _DECIDERS = 500, 50, 2, 4
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+    """A ledger that knows Ann."""
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    ledger.submit(one(activation())).result(timeout=20)
+    ledger.submit(joins(ANN)).result(timeout=20)
+    yield ledger
+    ledger.close()
+
+
+def _race(ledger: SqliteLedger) -> tuple[int, int, Report]:
+    """Decide about Ann while facts about her change; answers (recorded, stale, report)."""
+    reader = ledger.reader()
+    finished = threading.Event()
+    counts = {"recorded": 0, "stale": 0}
+    decided = threading.Condition()
+
+    def write() -> None:
+        for _ in range(_FACTS):
+            ledger.submit(one(result(ANN))).result(timeout=20)
+            with decided:  # facts that follow each other at once would leave no decision a chance
+                enough = sum(counts.values()) + _DECIDERS
+                decided.wait_for(lambda enough=enough: sum(counts.values()) >= enough, timeout=20)  # type: ignore[misc]
+
+    def decide() -> None:
+        while not finished.is_set():
+            version, _state = reader.objects(TENANT, [name_of(ANN)])[name_of(ANN)]
+            append = decision(ANN, now=ledger.now(TENANT), reads=((name_of(ANN), version),))
+            try:
+                ledger.submit(append).result(timeout=20)
+                outcome = "recorded"
+            except Stale:
+                outcome = "stale"
+            with decided:
+                counts[outcome] += 1
+                decided.notify_all()
+
+    writers = [threading.Thread(target=write) for _ in range(_WRITERS)]
+    deciders = [threading.Thread(target=decide) for _ in range(_DECIDERS)]
+    for thread in writers + deciders:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    finished.set()
+    for thread in deciders:
+        thread.join()
+    report = verify(reader, TENANT)
+    reader.close()
+    return counts["recorded"], counts["stale"], report
+
+
+def test_no_decision_stands_behind_a_fact_it_had_not_seen(ledger: SqliteLedger) -> None:
+    """Thousands of facts later, some records were refused as stale and every recorded one is right."""
+    recorded, stale, report = _race(ledger)
+    assert recorded >= _RECORDED
+    assert stale > 0
+    assert report.ok, report.findings[:3]
+
+
+def test_without_the_check_decisions_stand_behind_unseen_facts(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same race with the `reads` check taken out leaves records that the verifier names."""
+    monkeypatch.setattr(Transaction, "_check_reads", lambda _self, _append: None)
+    recorded, stale, report = _race(ledger)
+    assert (recorded >= _RECORDED, stale) == (True, 0)
+    assert {finding.check for finding in report.findings} == {"reads"}
