@@ -49,6 +49,13 @@ class Report:
         """Whether the log is whole."""
         return not self.findings
 
+    def described(self) -> dict[str, JSON]:
+        """The report as JSON."""
+        findings: list[JSON] = [
+            {"index": f.index, "id": f.id, "check": f.check, "detail": f.detail} for f in self.findings
+        ]
+        return {"ok": self.ok, "size": self.size, "root": self.root.hex(), "findings": findings}
+
 
 def verify(source: Path | Reader, tenant: str) -> Report:
     """Check a tenant's whole log, from a database's path or a reader."""

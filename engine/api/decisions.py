@@ -55,7 +55,7 @@ class DecisionBody(Body):
 
 
 @router.post("/v1/decisions", openapi_extra=documented(DecisionBody), summary="May this person do this now?")
-async def decide(call: Authenticated, asked: Annotated[DecisionBody, Depends(body(DecisionBody))]) -> dict[str, JSON]:
+async def decide(call: Authenticated, asked: Annotated[DecisionBody, Depends(body(DecisionBody))]) -> dict[str, Any]:
     """Decide and record; the answer leaves after its record is durable."""
     request = asked.request()
     await call.may("decide", Person(type=request.subject.type, id=request.subject.id))
@@ -75,7 +75,7 @@ async def decide(call: Authenticated, asked: Annotated[DecisionBody, Depends(bod
 
 
 @router.get("/v1/decisions/{decision_id}", summary="The record of a decision")
-async def read_decision(call: Authenticated, decision_id: str) -> dict[str, JSON]:
+async def read_decision(call: Authenticated, decision_id: str) -> dict[str, Any]:
     """The whole record: request, facts, revision, answer, and its place in the log."""
     await call.may("decision.read")
     entry = call.services.runtime.reader.entry(call.tenant, decision_id)
@@ -104,7 +104,7 @@ async def is_certified(
     scope: Annotated[str, Query(min_length=1, max_length=256)],
     tier: Annotated[str | None, Query(pattern="^(completed|proficient|certified)$")] = None,
     within: Annotated[str | None, Query(pattern=r"^P[1-9]\d{0,3}[MD]$")] = None,
-) -> dict[str, JSON]:
+) -> dict[str, Any]:
     """A recorded decision for gateways and apps; a display, never a gate, for learners."""
     person = Person(type="user", id=user)
     await call.may("certified.ask", person)
@@ -120,7 +120,7 @@ async def is_certified(
     return {**_certified(decided.now, decided.result), "decision_id": decided.decision_id}
 
 
-def _certified(now: str, result: dict[str, JSON]) -> dict[str, JSON]:
+def _certified(now: str, result: dict[str, JSON]) -> dict[str, Any]:
     expires_at = result["expires_at"]
     remaining: JSON = None
     if isinstance(expires_at, str):
@@ -133,7 +133,7 @@ async def next_required_training(
     call: Authenticated,
     user: Annotated[str, Query(min_length=1, max_length=1024)],
     action: Annotated[str, Query(min_length=1, max_length=256)],
-) -> dict[str, JSON]:
+) -> dict[str, Any]:
     """Which modules stand between a person and an action, in order."""
     person = Person(type="user", id=user)
     await call.may("training.next", person)
@@ -141,7 +141,7 @@ async def next_required_training(
 
 
 @router.get("/v1/gates", summary="Gates, requirements, remedies and modes")
-async def gates(call: Authenticated) -> dict[str, JSON]:
+async def gates(call: Authenticated) -> dict[str, Any]:
     """What each gate asks, from the METADATA of its rule."""
     await call.may("gates.read")
     active = call.services.runtime.active(call.tenant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -32,12 +32,12 @@ class TokenBody(Body):
 class ActivationBody(Body):
     """Which stored revision is to decide from now on."""
 
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\Z")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     reason: Text = "activated by an operator"
 
 
 @router.post("/v1/tokens", openapi_extra=documented(TokenBody), summary="Issue a token")
-async def create_token(call: Authenticated, wanted: Annotated[TokenBody, Depends(body(TokenBody))]) -> dict[str, JSON]:
+async def create_token(call: Authenticated, wanted: Annotated[TokenBody, Depends(body(TokenBody))]) -> dict[str, Any]:
     """Issue a token; its text is in this answer and nowhere else."""
     await call.may("token.create")
     principal = tokens.parse_principal(wanted.role, wanted.principal)
@@ -53,14 +53,14 @@ async def create_token(call: Authenticated, wanted: Annotated[TokenBody, Depends
 
 
 @router.get("/v1/tokens", summary="The tokens of this tenant")
-async def list_tokens(call: Authenticated) -> dict[str, JSON]:
+async def list_tokens(call: Authenticated) -> dict[str, Any]:
     """Every token, without its secret or hash."""
     await call.may("token.list")
     return {"tokens": list(call.services.tokens.all(call.tenant))}
 
 
 @router.delete("/v1/tokens/{token_id}", summary="Revoke a token")
-async def revoke_token(call: Authenticated, token_id: str) -> dict[str, JSON]:
+async def revoke_token(call: Authenticated, token_id: str) -> dict[str, Any]:
     """Revoke a token; the very next call with it is refused."""
     await call.may("token.revoke")
     entry = await call.services.tokens.revoke(token_id, call.once("token-revocation", token_id))
@@ -70,7 +70,7 @@ async def revoke_token(call: Authenticated, token_id: str) -> dict[str, JSON]:
 @router.post("/v1/activations", openapi_extra=documented(ActivationBody), summary="Activate a stored revision")
 async def activate(
     call: Authenticated, wanted: Annotated[ActivationBody, Depends(body(ActivationBody))]
-) -> dict[str, JSON]:
+) -> dict[str, Any]:
     """Check a revision again, start its OPA, record the activation, and let it decide."""
     await call.may("policy.activate")
     receipt = await call.services.runtime.activate(call.tenant, wanted.revision, call.caller, wanted.reason)
@@ -78,7 +78,7 @@ async def activate(
 
 
 @router.get("/v1/ledger/head", summary="Size and root of the log")
-async def head(call: Authenticated) -> dict[str, JSON]:
+async def head(call: Authenticated) -> dict[str, Any]:
     """The tree head over the committed entries."""
     await call.may("ledger.read")
     found = call.services.runtime.reader.head(call.tenant)
@@ -96,7 +96,7 @@ async def entries(
     call: Authenticated,
     start: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE,
-) -> dict[str, JSON]:
+) -> dict[str, Any]:
     """A page of entries; `next` is the start of the following page, null at the end."""
     await call.may("ledger.read")
     reader = call.services.runtime.reader
@@ -106,7 +106,7 @@ async def entries(
 
 
 @router.get("/v1/ledger/entries/{entry_id}", summary="One entry of the log")
-async def entry(call: Authenticated, entry_id: str) -> dict[str, JSON]:
+async def entry(call: Authenticated, entry_id: str) -> dict[str, Any]:
     """An entry by its ID."""
     await call.may("ledger.read")
     found = call.services.runtime.reader.entry(call.tenant, entry_id)
@@ -116,7 +116,7 @@ async def entry(call: Authenticated, entry_id: str) -> dict[str, JSON]:
 
 
 @router.get("/v1/ledger/verify", summary="Recompute the log from its raw entries")
-async def verify_ledger(call: Authenticated) -> dict[str, JSON]:
+async def verify_ledger(call: Authenticated) -> dict[str, Any]:
     """Everything recomputed; `findings` is empty if the log is whole."""
     await call.may("ledger.verify")
     report = await asyncio.to_thread(verify, call.services.runtime.reader, call.tenant)
@@ -124,13 +124,13 @@ async def verify_ledger(call: Authenticated) -> dict[str, JSON]:
 
 
 @router.get("/healthz", summary="Is this process alive?")
-async def alive() -> dict[str, JSON]:
+async def alive() -> dict[str, Any]:
     """Alive: says nothing about deciding."""
     return {"status": "alive"}
 
 
 @router.get("/readyz", summary="Can this service decide now?", response_model=None)
-async def ready(request: Request) -> JSONResponse | dict[str, JSON]:
+async def ready(request: Request) -> JSONResponse | dict[str, Any]:
     """Ready, or a 503 that says what is missing."""
     missing = services(request).runtime.not_ready()
     if missing is None:
@@ -144,7 +144,7 @@ async def metrics(request: Request) -> Response:
     return Response(services(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _entry(found: Entry) -> dict[str, JSON]:
+def _entry(found: Entry) -> dict[str, Any]:
     return {
         "index": found.index,
         "id": found.id,

@@ -37,8 +37,8 @@ class DirectoryBody(Body):
     tracks: list[Name] | None = Field(default=None, max_length=32)
     customer: Name | None = None
     manager: Name | None = None
-    locale: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z")] | None = None
-    zone: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}\Z")] | None = None
+    locale: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")] | None = None
+    zone: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}$")] | None = None
 
 
 class ApprovalBody(DecisionBody):
@@ -104,7 +104,7 @@ class ImportBody(Body):
 @router.put("/v1/subjects/{user:path}", openapi_extra=documented(DirectoryBody), summary="Add or replace a person")
 async def put_subject(
     call: Authenticated, user: Name, directory: Annotated[DirectoryBody, Depends(body(DirectoryBody))]
-) -> dict[str, JSON]:
+) -> dict[str, Any]:
     """Make a person known, or replace their directory fields whole."""
     person = Person(type="user", id=user)
     await call.may("subject.write", person)
@@ -114,7 +114,7 @@ async def put_subject(
 
 
 @router.get("/v1/subjects/{user:path}", summary="A person: directory and facts")
-async def get_subject(call: Authenticated, user: Name) -> dict[str, JSON]:
+async def get_subject(call: Authenticated, user: Name) -> dict[str, Any]:
     """What the directory and the ledger hold about a person."""
     person = Person(type="user", id=user)
     await call.may("subject.read", person)
@@ -124,7 +124,7 @@ async def get_subject(call: Authenticated, user: Name) -> dict[str, JSON]:
 @router.post("/v1/results/import", openapi_extra=documented(ImportBody), summary="Bring in prior learning")
 async def import_results(
     request: Request, call: Authenticated, check: Annotated[bool, Query()] = False
-) -> dict[str, JSON]:
+) -> dict[str, Any]:
     """JSON `{results: [...]}` or CSV (`text/csv`); with `check=true` the mistakes are told and nothing is written."""
     rows = await _rows(request)
     people = sorted({str(row["user"]) for row in rows if isinstance(row.get("user"), str)})
@@ -157,7 +157,7 @@ async def import_results(
 
 
 @router.post("/v1/approvals", openapi_extra=documented(ApprovalBody), summary="Approve a request, in your own name")
-async def approve(call: Authenticated, asked: Annotated[ApprovalBody, Depends(body(ApprovalBody))]) -> dict[str, JSON]:
+async def approve(call: Authenticated, asked: Annotated[ApprovalBody, Depends(body(ApprovalBody))]) -> dict[str, Any]:
     """Record the caller's approval, bound to this request; cite its ID in `context.approvals`."""
     await call.may("approval.create")
     once = call.once("approval", asked.model_dump(mode="json"))
@@ -174,7 +174,7 @@ async def approve(call: Authenticated, asked: Annotated[ApprovalBody, Depends(bo
 @router.post("/v1/change-windows", openapi_extra=documented(ChangeWindowBody), summary="Declare a change window")
 async def declare_change_window(
     call: Authenticated, window: Annotated[ChangeWindowBody, Depends(body(ChangeWindowBody))]
-) -> dict[str, JSON]:
+) -> dict[str, Any]:
     """Declare a window; cite its ID in `context.change_window`."""
     await call.may("change_window.create")
     fields = window.model_dump(mode="json")
@@ -183,7 +183,7 @@ async def declare_change_window(
 
 
 @router.post("/v1/waivers", openapi_extra=documented(WaiverBody), summary="Waive a requirement for a person")
-async def waive(call: Authenticated, waiver: Annotated[WaiverBody, Depends(body(WaiverBody))]) -> dict[str, JSON]:
+async def waive(call: Authenticated, waiver: Annotated[WaiverBody, Depends(body(WaiverBody))]) -> dict[str, Any]:
     """Record an approved exception; nobody waives for themselves."""
     person = Person(type="user", id=waiver.user)
     await call.may("waiver.create", person)
@@ -206,7 +206,7 @@ async def waive(call: Authenticated, waiver: Annotated[WaiverBody, Depends(body(
 )
 async def revoke(
     call: Authenticated, certification_id: str, why: Annotated[RevocationBody, Depends(body(RevocationBody))]
-) -> dict[str, JSON]:
+) -> dict[str, Any]:
     """Revoke what a person holds of this certification's scope, every tier of it."""
     exceptions = call.services.exceptions
     await call.may("certification.revoke")

@@ -58,6 +58,11 @@ def install(app: FastAPI) -> None:
     async def _ours(_: Request, error: errors.MusterError) -> JSONResponse:
         return of(error)
 
+    @app.exception_handler(Exception)
+    async def _fault(_: Request, error: Exception) -> JSONResponse:
+        # Our own mistake: the traceback goes to the log (the server raises it again), no part of it to the caller.
+        return document(500, "fault", "A fault of this service", f"not answered, because of a {type(error).__name__}")
+
     @app.exception_handler(RequestValidationError)
     async def _parameters(_: Request, error: RequestValidationError) -> JSONResponse:
         places = tuple(

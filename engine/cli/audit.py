@@ -97,7 +97,8 @@ def _verify(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.json:
         output.machine(report.described())
     for finding in report.findings:
-        output.progress(str(finding))
+        place = f"entry {finding.index} ({finding.id}): " if finding.index is not None else ""
+        output.progress(f"{place}{finding.check}: {finding.detail}")
     if not arguments.json:
         words = "the log is whole" if report.ok else f"{len(report.findings)} findings"
         print(f"{report.size} entries, root {report.root.hex()}: {words}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,7 @@ _DRAIN_SECONDS = 10
 async def serve(settings: Settings, *, demo: bool) -> int:
     """Serve until SIGTERM or SIGINT. `demo` makes the home where there is none, activates what is configured where that
     has changed, and leaves tokens for a day in `demo.env`."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     home = Home(settings.home)
     opa = find_opa(settings)
     if demo and not home.exists():

@@ -29,7 +29,7 @@ Query: TypeAlias = Callable[[str, bytes, float], Awaitable[JSON]]
 _CALLS_AT_ONCE: Final = 2
 _BATCH: Final = 32
 _BATCH_BYTES: Final = 512 * 1024
-_WAITING: Final = 1024
+_UNANSWERED: Final = 1024
 _ALONE_AT_ONCE: Final = 4
 _QUARANTINE_SECONDS: Final = 5.0
 _QUARANTINED_AT_ONCE: Final = 2
@@ -80,6 +80,7 @@ class Batcher:
         self.counts = Counts()
         self._query = query
         self._seconds = seconds
+        self._unanswered: set[_Item] = set()
         self._waiting: deque[_Item] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._retries: set[asyncio.Task[None]] = set()
@@ -95,16 +96,20 @@ class Batcher:
         if self._closed:
             raise CouldNotDecide("opa-down", "OPA was stopped")
         loop = asyncio.get_running_loop()
+        if len(self._unanswered) >= _UNANSWERED:
+            raise CouldNotDecide("overloaded", f"{_UNANSWERED} decisions wait already")
         item = _Item(body, caller, action, time.monotonic() + 3 * self._seconds, loop.create_future())
-        if self._quarantined(item):
-            with self._within_limit(caller):
-                self._retry(item, self._confined)
-                return await self._settled(item)
-        if len(self._waiting) >= _WAITING:
-            raise CouldNotDecide("overloaded", f"{_WAITING} decisions wait already")
-        self._waiting.append(item)
-        self._pump()
-        return await self._settled(item)
+        self._unanswered.add(item)
+        try:
+            if self._quarantined(item):
+                with self._within_limit(caller):
+                    self._retry(item, self._confined)
+                    return await self._settled(item)
+            self._waiting.append(item)
+            self._pump()
+            return await self._settled(item)
+        finally:
+            self._unanswered.discard(item)
 
     async def close(self) -> None:
         """Tell everybody who waits that there will be no answer."""
@@ -114,8 +119,9 @@ class Batcher:
             task.cancel()
         if under_way:
             await asyncio.wait(under_way)
-        while self._waiting:
-            self._waiting.popleft().settle(CouldNotDecide("opa-down", "OPA was stopped"))
+        self._waiting.clear()
+        for item in self._unanswered:
+            item.settle(CouldNotDecide("opa-down", "OPA was stopped"))
 
     async def _settled(self, item: _Item) -> JSON:
         # Every way through here ends sooner, by deadlines of its own; an asker must not hang on a mistake in them.
@@ -157,15 +163,10 @@ class Batcher:
                 yield item
 
     async def _call(self, batch: list[_Item]) -> None:
-        try:
-            if len(batch) == 1:
-                await self._settle_alone(batch[0])
-            else:
-                await self._settle_together(batch)
-        except asyncio.CancelledError:
-            for item in batch:
-                item.settle(CouldNotDecide("opa-down", "OPA was stopped"))
-            raise
+        if len(batch) == 1:
+            await self._settle_alone(batch[0])
+        else:
+            await self._settle_together(batch)
 
     async def _settle_together(self, batch: list[_Item]) -> None:
         items = {f"r{next(self._keys)}": item for item in batch}
@@ -178,7 +179,7 @@ class Batcher:
             self.counts.broken_batches += 1
             for item in batch:
                 if exc.cause in _NOBODYS_FAULT:
-                    item.settle(exc)
+                    item.settle(CouldNotDecide(exc.cause, exc.detail))  # each asker raises one of its own
                 else:
                     self._retry(item, self._alone)
             return
@@ -201,9 +202,6 @@ class Batcher:
         except TimeoutError:
             item.settle(CouldNotDecide("overloaded", "it waited too long to be asked alone"))
             return
-        except asyncio.CancelledError:
-            item.settle(CouldNotDecide("opa-down", "OPA was stopped"))
-            raise
         try:
             if not item.answer.done():
                 await self._settle_alone(item)
@@ -221,9 +219,6 @@ class Batcher:
                     self._quarantine.pop((item.caller, item.action), None)  # so that the oldest stays first
                     self._quarantine[item.caller, item.action] = time.monotonic() + _QUARANTINE_SECONDS
             item.settle(exc)
-        except asyncio.CancelledError:
-            item.settle(CouldNotDecide("opa-down", "OPA was stopped"))
-            raise
 
     def _quarantined(self, item: _Item) -> bool:
         while self._quarantine:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.bundling.catalogue import Catalogue
+from engine.bundling.errors import BundlingError
 from engine.bundling.store import BundleStore
 from engine.opa.errors import CouldNotDecide, OpaError
 from engine.opa.evaluator import Evaluator
@@ -87,7 +88,7 @@ class Replayer:
     verification_key: Path
     runtime_dir: Path
     progress: Callable[[int, int], None]
-    _loaded: dict[tuple[str, str], _Loaded | str] = field(default_factory=dict)
+    _loaded: dict[tuple[str, str, str], _Loaded | str] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def run(self, tenant: str, selection: Selection) -> Report:
@@ -129,18 +130,18 @@ class Replayer:
         """The revision that an entry names, loaded once; a sentence where it cannot be."""
         opa = entry.value["opa"]
         assert isinstance(opa, dict)
-        key = (str(entry.value["revision"]), str(opa["sha256"]))
+        key = (str(entry.value["revision"]), str(opa["sha256"]), str(opa["version"]))
         if key not in self._loaded:
             self._loaded[key] = await self._start(*key, capabilities=str(entry.value["capabilities"]))
         return self._loaded[key]
 
-    async def _start(self, revision: str, opa_sha256: str, capabilities: str) -> _Loaded | str:
+    async def _start(self, revision: str, opa_sha256: str, version: str, capabilities: str) -> _Loaded | str:
         if not re.fullmatch(r"[0-9a-f]{64}", revision) or not re.fullmatch(r"[0-9a-f]{64}", opa_sha256):
             return "the record names no revision or OPA that could be in the store"
         try:
             stored = self.bundles.get(revision)
             evaluator = Evaluator(
-                self.bundles.opa(opa_sha256),
+                self.bundles.opa(opa_sha256, version),
                 stored.path,
                 revision,
                 verification_key=self.verification_key,
@@ -149,7 +150,7 @@ class Replayer:
             )
             self._stack.push_async_callback(evaluator.stop)
             await evaluator.start()
-        except (OSError, OpaError, CouldNotDecide, ValueError) as exc:
+        except (OSError, OpaError, CouldNotDecide, BundlingError) as exc:
             return f"revision {revision} cannot be loaded again: {exc}"
         if stored.capabilities != capabilities:
             return f"the record names other capabilities than revision {revision} was built with"

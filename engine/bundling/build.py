@@ -1,0 +1,179 @@
+"""Builds a revision: source and rules, checked whole, packed the same way each time, and signed.
+
+The archive is an OPA bundle: `data.json` (`source` and `metadata`), the rules without their tests, the canary,
+`.manifest`, and `.signatures.json` made by `opa sign`. The revision is the SHA-256 of the canonical list of
+(path, SHA-256) of its files, `.manifest` and `.signatures.json` left out; so equal content is one revision, whoever
+signs it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import re
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.bundling import capabilities, gates
+from engine.bundling.errors import Finding, Invalid
+from engine.bundling.source import read_source
+from engine.opa.binary import OpaBinary
+from engine.opa.canary import CANARY_PATH, CANARY_REGO
+from ledger import canonical
+from ledger.canonical import JSON
+
+ROOTS = ["muster", "source", "metadata"]
+MANIFEST, SIGNATURES = ".manifest", ".signatures.json"
+_FORBIDDEN_IN_GATES = re.compile(r"^(default\s+)?(allow|deny|denials|verdict|decision)\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A revision, ready for the store."""
+
+    revision: str
+    archive: bytes
+    data: dict[str, JSON]
+    capabilities: str
+    capabilities_text: str
+
+
+def check(policies: Path, source: Path, opa: OpaBinary) -> list[Finding]:
+    """Every mistake in rules and source, sorted by place."""
+    return _check(policies, source, opa)[1]
+
+
+def build(policies: Path, source: Path, opa: OpaBinary, key: Path) -> Built:
+    """Check, pack and sign; raises Invalid with every mistake. `key` is an Ed25519 private key (PEM)."""
+    data, findings = _check(policies, source, opa)
+    if findings:
+        raise Invalid(findings)
+    text = (policies / capabilities.NAME).read_text("utf-8")
+    allowed = capabilities.digest(text)
+    files = {"data.json": canonical.encode(data), CANARY_PATH: CANARY_REGO.encode()}
+    files |= {str(p.relative_to(policies)): p.read_bytes() for p in _rules(policies)}
+    revision = revision_of(files)
+    manifest: JSON = {"revision": revision, "roots": [*ROOTS], "rego_version": 1, "metadata": {"capabilities": allowed}}
+    files[MANIFEST] = canonical.encode(manifest)
+    files[SIGNATURES] = _sign(files, opa, key)
+    return Built(
+        revision=revision, archive=_pack(files), data=data, capabilities=allowed, capabilities_text=text
+    )
+
+
+def revision_of(files: dict[str, bytes]) -> str:
+    """The revision of a bundle's files."""
+    listed: list[JSON] = [
+        [name, hashlib.sha256(data).hexdigest()]
+        for name, data in sorted(files.items())
+        if name not in (MANIFEST, SIGNATURES)
+    ]
+    return hashlib.sha256(canonical.encode(listed)).hexdigest()
+
+
+def unpack(archive: bytes) -> dict[str, bytes]:
+    """The files of an archive by path; raises ValueError for anything that is not one of ours."""
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isfile() else None
+                if content is None or member.name in files:
+                    raise ValueError(f"{member.name} does not belong into a bundle")
+                files[member.name] = content.read()
+    except (tarfile.TarError, OSError, EOFError, gzip.BadGzipFile) as exc:
+        raise ValueError(f"the archive cannot be read: {exc}") from exc
+    return files
+
+
+def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON], list[Finding]]:
+    if not (policies / "muster").is_dir():
+        message, hint = "has no folder muster/", "set MUSTER_POLICIES to a policy root"
+        return {}, [Finding(file=str(policies), line=0, field="", message=message, hint=hint)]
+    read = read_source(source)
+    findings = read.findings + capabilities.check(policies / capabilities.NAME, opa)
+    findings += _opa_check(policies, opa) + list(_gate_rules(policies))
+    data: dict[str, JSON] = {}
+    if not read.findings:
+        metadata = gates.inspect(policies, opa, read.data)
+        findings += metadata.findings
+        data = {"source": read.data, "metadata": metadata.data}
+    return data, sorted(set(findings))
+
+
+def _opa_check(policies: Path, opa: OpaBinary) -> list[Finding]:
+    command = [str(opa.path), "check", "--strict", "--format", "json"]
+    if (policies / capabilities.NAME).is_file():
+        command += ["--capabilities", str(policies / capabilities.NAME)]
+    if (policies / "schemas").is_dir():
+        command += ["--schema", "schemas"]
+    done = subprocess.run([*command, "muster"], capture_output=True, check=False, cwd=policies)
+    if done.returncode == 0:
+        return []
+    try:
+        errors = json.loads(done.stderr or done.stdout)["errors"]
+    except (ValueError, KeyError):
+        return [Finding(file="muster", line=0, field="", message=(done.stderr or done.stdout).decode().strip())]
+    return [
+        Finding(
+            file=str((e.get("location") or {}).get("file", "muster")),
+            line=int((e.get("location") or {}).get("row", 0)),
+            field=str(e.get("code", "")),
+            message=str(e.get("message", "")),
+        )
+        for e in errors
+    ]
+
+
+def _gate_rules(policies: Path) -> list[Finding]:
+    """A gate states what is met; one that speaks of allowing or denying would have a second opinion."""
+    findings = []
+    for path in _rules(policies):
+        name = path.relative_to(policies)
+        if name.parts[:2] != ("muster", "gates"):
+            continue
+        text = path.read_text("utf-8")
+        for match in _FORBIDDEN_IN_GATES.finditer(text):
+            line = text[: match.start()].count("\n") + 1
+            hint = "state what is met; the router decides"
+            message = f"a gate has no rule {match.group(2)}"
+            findings.append(Finding(file=str(name), line=line, field="", message=message, hint=hint))
+    return findings
+
+
+def _rules(policies: Path) -> list[Path]:
+    return sorted(p for p in (policies / "muster").rglob("*.rego") if not p.name.endswith("_test.rego"))
+
+
+def _sign(files: dict[str, bytes], opa: OpaBinary, key: Path) -> bytes:
+    """`opa sign` hashes JSON by its structure, so it makes the signatures itself."""
+    with tempfile.TemporaryDirectory(prefix="muster-sign-") as folder:
+        for name, data in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        command = [str(opa.path), "sign", "--signing-alg", "EdDSA", "--signing-key", str(key), "--bundle", "."]
+        done = subprocess.run(command, capture_output=True, check=False, cwd=folder)
+        if done.returncode != 0:
+            text = (done.stderr or done.stdout).decode().strip()
+            raise Invalid([Finding(file=str(key), line=0, field="", message=f"opa sign: {text}")])
+        return (Path(folder) / SIGNATURES).read_bytes()
+
+
+def _pack(files: dict[str, bytes]) -> bytes:
+    """A tar.gz that depends on nothing but its content."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, filename="") as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for name, data in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o644
+            tar.addfile(member, io.BytesIO(data))
+    return packed.getvalue()

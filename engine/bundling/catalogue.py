@@ -1,0 +1,148 @@
+"""What Python needs to know of a revision: a typed, read-only view of a bundle's data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from engine.bundling.source import scope_modules, track_modules
+from ledger.canonical import JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateInfo:
+    """What a gate declares: which fields it takes from whom, and whose facts its input carries."""
+
+    action: str
+    asserted: frozenset[str]
+    directory: tuple[str, ...]
+    ledger: frozenset[str]
+    scopes: tuple[str, ...]
+    modules: tuple[str, ...]
+    waivers: tuple[str, ...]
+    validator: Draft202012Validator
+
+    def wrong_fields(self, value: JSON) -> tuple[tuple[str, str], ...]:
+        """Each field of an input that has not the declared type: (JSON pointer, what is wrong)."""
+        return tuple(
+            sorted(("/" + "/".join(str(p) for p in e.absolute_path), _words(e)) for e in self.validator.iter_errors(value))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleInfo:
+    """A module as results name it."""
+
+    id: str
+    version: str
+    digest: str
+    tier: str
+    scopes: tuple[str, ...]
+    policies: tuple[str, ...]
+    runbooks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """`{source, metadata}` of one revision. The data comes from a bundle that was checked when it was built."""
+
+    data: Mapping[str, Any]
+    _gates: dict[str, GateInfo] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        actions = self.data["source"]["actions"]
+        gates = {a: _gate(g) for a, g in self.data["metadata"]["gates"].items() if a in actions}
+        object.__setattr__(self, "_gates", gates)
+
+    @property
+    def _source(self) -> Mapping[str, Any]:
+        source: Mapping[str, Any] = self.data["source"]
+        return source
+
+    @property
+    def name(self) -> str:
+        return str(self._source["name"])
+
+    @property
+    def version(self) -> str:
+        return str(self._source["version"])
+
+    @property
+    def personas(self) -> frozenset[str]:
+        return frozenset(self._source["personas"])
+
+    @property
+    def tracks(self) -> frozenset[str]:
+        return frozenset(self._source["tracks"])
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        return frozenset(self._source["scopes"])
+
+    @property
+    def modules(self) -> frozenset[str]:
+        return frozenset(self._source["modules"])
+
+    def gate(self, action: str) -> GateInfo | None:
+        """The gate of a registered action."""
+        return self._gates.get(action)
+
+    def described(self) -> list[JSON]:
+        """Every gate, for people and clients: its METADATA, without what is derived for Python."""
+        gates = self.data["metadata"]["gates"]
+        return [{k: v for k, v in gates[a].items() if k not in ("facts", "schema")} for a in sorted(self._gates)]
+
+    def module(self, module: str) -> ModuleInfo | None:
+        """A module by its ID."""
+        found = self._source["modules"].get(module)
+        if found is None:
+            return None
+        return ModuleInfo(
+            id=module,
+            version=found["version"],
+            digest=found["digest"],
+            tier=found["tier"],
+            scopes=tuple(found["scopes"]),
+            policies=tuple(found["policies"]),
+            runbooks=tuple(found["runbooks"]),
+        )
+
+    def tracks_of(self, module: str) -> tuple[str, ...]:
+        """The tracks that list a module."""
+        return tuple(sorted(t for t, track in self._source["tracks"].items() if module in track_modules(track)))
+
+    def awards(self, module: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The scopes that a pass of a module can reach, and the modules whose passes its award must see."""
+        found = self._source["awards"].get(module, {"scopes": [], "modules": []})
+        return tuple(found["scopes"]), tuple(found["modules"])
+
+    def scope_facts(self, scope: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """The scopes, modules and waivers that `isCertified` sees; nothing for a scope nobody knows."""
+        found = self._source["scopes"].get(scope)
+        if found is None:
+            return (), (), ()
+        modules = tuple(sorted(scope_modules(found, self._source["tracks"])))
+        return (scope,), modules, (f"scope:{scope}",)
+
+
+def _gate(metadata: Mapping[str, Any]) -> GateInfo:
+    inputs = metadata["inputs"]
+    return GateInfo(
+        action=metadata["action"],
+        asserted=frozenset(name for name, i in inputs.items() if i["source"] == "asserted"),
+        directory=tuple(sorted(n.removeprefix("subject.") for n, i in inputs.items() if i["source"] == "directory")),
+        ledger=frozenset(metadata["ledger"]),
+        scopes=tuple(metadata["facts"]["scopes"]),
+        modules=tuple(metadata["facts"]["modules"]),
+        waivers=tuple(metadata["facts"]["waivers"]),
+        validator=Draft202012Validator(metadata["schema"]),
+    )
+
+
+def _words(error: Any) -> str:
+    if error.validator == "type":
+        return f"must be of type {error.validator_value}"
+    return f"does not fit {error.validator} {error.validator_value}"
