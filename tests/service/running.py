@@ -91,7 +91,8 @@ class Service:
     def stop(self) -> None:
         """End the service as an operator does."""
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
+            # Whatever it was started through (strace, say), it is Muster itself that is told to end.
+            os.kill(json.loads((self.home / "lock").read_text())["pid"], signal.SIGTERM)
             self.process.wait(30)
 
     def kill(self) -> None:
