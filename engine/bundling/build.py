@@ -61,9 +61,7 @@ def build(policies: Path, source: Path, opa: OpaBinary, key: Path) -> Built:
     manifest: JSON = {"revision": revision, "roots": [*ROOTS], "rego_version": 1, "metadata": {"capabilities": allowed}}
     files[MANIFEST] = canonical.encode(manifest)
     files[SIGNATURES] = _sign(files, opa, key)
-    return Built(
-        revision=revision, archive=_pack(files), data=data, capabilities=allowed, capabilities_text=text
-    )
+    return Built(revision=revision, archive=_pack(files), data=data, capabilities=allowed, capabilities_text=text)
 
 
 def revision_of(files: dict[str, bytes]) -> str:

@@ -1,4 +1,4 @@
-"""The allowlist of builtins: what a policy may call is what `capabilities.json` lists, and what it may list is limited here.
+"""The allowlist of builtins: a policy may call what `capabilities.json` lists, and what that may list is limited here.
 
 A decision is a pure function, so nothing that reads a clock, the network, chance or the host may be listed. OPA flags
 some of these as nondeterministic; the rest is listed below, with the reason. Checked at check, at build, and again when
@@ -24,13 +24,19 @@ NAME = "capabilities.json"
 _REFUSED = (
     (r"crypto\.x509\..*", "reads the clock to check certificates"),
     (r"io\.jwt\..*", "verifies tokens by the clock, or signs"),
-    (r"time\.(?!date$|parse_rfc3339_ns$|weekday$).*", "reads a clock, a zone of the host, or adds months by overflowing"),
+    (
+        r"time\.(?!date$|parse_rfc3339_ns$|weekday$).*",
+        "reads a clock, a zone of the host, or adds months by overflowing",
+    ),
     (r"http\..*|net\..*|providers\..*", "is about the network"),
     (r"rand\..*|uuid\.rfc4122", "is chance"),
     (r"opa\.runtime|rego\.metadata\..*|rego\.parse_module", "looks at the evaluator itself"),
     (r"print|internal\.print|trace", "leaves the decision"),
     (r"numbers\.range.*", "makes as many numbers as an input asks for"),
-    (r"regex\.template_match|regex\.globs_match|regex\.find.*|regex\.replace|glob\..*|re_match", "takes patterns apart"),
+    (
+        r"regex\.template_match|regex\.globs_match|regex\.find.*|regex\.replace|glob\..*|re_match",
+        "takes patterns apart",
+    ),
     (r"json\.match_schema|json\.verify_schema|graphql\..*|strings\.render_template", "takes a program as its input"),
     (r"crypto\.hmac\.md5|crypto\.md5|crypto\.(hmac\.)?sha1", "is a broken hash"),
 )

@@ -28,7 +28,9 @@ class GateInfo:
     def wrong_fields(self, value: JSON) -> tuple[tuple[str, str], ...]:
         """Each field of an input that has not the declared type: (JSON pointer, what is wrong)."""
         return tuple(
-            sorted(("/" + "/".join(str(p) for p in e.absolute_path), _words(e)) for e in self.validator.iter_errors(value))
+            sorted(
+                ("/" + "/".join(str(p) for p in e.absolute_path), _words(e)) for e in self.validator.iter_errors(value)
+            )
         )
 
 

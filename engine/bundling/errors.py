@@ -1,8 +1,8 @@
 """What this room refuses.
 
-    BundlingError
-    ├── Invalid        the source or the rules have mistakes; all of them are in `findings`
-    └── Tampered       what lies in the store is not what its name says
+BundlingError
+├── Invalid        the source or the rules have mistakes; all of them are in `findings`
+└── Tampered       what lies in the store is not what its name says
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Finding:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.field + ': ' if self.field else ''}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        return f"{place}: {self.field + ': ' if self.field else ''}{self.message}" + (
+            f" ({self.hint})" if self.hint else ""
+        )
 
     def described(self) -> JSON:
         """The finding as JSON."""

@@ -18,8 +18,18 @@ from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from engine.bundling.errors import Finding
-from engine.bundling.source import Days, Duration, Id, PolicyId, RunbookId, Strict, Text, TrackId, scope_modules
-from engine.bundling.source import track_modules
+from engine.bundling.source import (
+    Days,
+    Duration,
+    Id,
+    PolicyId,
+    RunbookId,
+    Strict,
+    Text,
+    TrackId,
+    scope_modules,
+    track_modules,
+)
 from engine.opa.binary import OpaBinary
 from ledger.canonical import JSON
 
@@ -31,10 +41,12 @@ _PATHS = re.compile(
     r"|context\.[A-Za-z_][A-Za-z0-9_]*"
 )
 _KEYWORDS = frozenset(
-    ["type", "enum", "const", "minLength", "maxLength", "minItems", "maxItems", "items", "properties"]
-    + ["additionalProperties", "minimum", "maximum", "uniqueItems", "maxProperties"]
+    {
+        *("type", "enum", "const", "minLength", "maxLength", "minimum", "maximum"),
+        *("items", "minItems", "maxItems", "uniqueItems"),
+        *("properties", "maxProperties", "additionalProperties"),
+    }
 )
-_RESERVED = ("allow", "deny", "denials", "verdict", "decision")
 
 
 class Requires(Strict):
@@ -87,9 +99,9 @@ class Gate(Strict):
     mode: Literal["enforce", "shadow"]
     inputs: dict[Annotated[str, Field(pattern=_PATHS.pattern)], Input]
     requirements: list[Requirement] = Field(min_length=1, max_length=64)
-    ledger: list[Literal["approvals", "change_windows"]] = []
-    obligations: list[dict[str, Any]] = []
-    scopes: list[Id] = []
+    ledger: list[Literal["approvals", "change_windows"]] = Field(default_factory=list)
+    obligations: list[dict[str, Any]] = Field(default_factory=list)
+    scopes: list[Id] = Field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -151,10 +163,8 @@ def _annotations(policies: Path, opa: OpaBinary) -> Iterator[dict[str, Any]]:
 def _place(policies: Path, annotation: dict[str, Any]) -> tuple[str, int]:
     location = annotation.get("location", {})
     file = str(location.get("file", ""))
-    try:
+    if Path(file).is_relative_to(policies):
         file = str(Path(file).relative_to(policies))
-    except ValueError:
-        pass
     return file, int(location.get("row", 0))
 
 

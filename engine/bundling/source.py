@@ -135,9 +135,9 @@ class Module(Strict):
     tier: Tier
     owner: Id
     policies: list[PolicyId] = Field(min_length=1)
-    runbooks: list[RunbookId] = []
-    scopes: list[Id] = []
-    tags: list[Id] = []
+    runbooks: list[RunbookId] = Field(default_factory=list)
+    scopes: list[Id] = Field(default_factory=list)
+    tags: list[Id] = Field(default_factory=list)
     summary: Text
     recertify: Recertify | None = None
 
@@ -220,7 +220,7 @@ class Source:
         about = dumped.pop("source")
         for scope in dumped["scopes"].values():
             scope["takes"] = [{k: v for k, v in take.items() if v is not None} for take in scope["takes"]]
-        modules = {
+        modules: dict[str, JSON] = {
             name: {
                 **module.model_dump(mode="json", exclude_none=True),
                 "digest": self.digests[name],
@@ -245,7 +245,9 @@ def read_source(folder: Path) -> Source:
     """Read a source with whatever mistakes it has."""
     source = Source()
     if not folder.is_dir():
-        source.stray.append(Finding(file=str(folder), line=0, field="", message="is not a folder", hint="set MUSTER_BUNDLE"))
+        source.stray.append(
+            Finding(file=str(folder), line=0, field="", message="is not a folder", hint="set MUSTER_BUNDLE")
+        )
         return source
     for name, model in FILES.items():
         document = source.documents[name] = read(folder / f"{name}.yaml", f"{name}.yaml")
@@ -265,7 +267,9 @@ def read_source(folder: Path) -> Source:
     for path in sorted(folder.iterdir()):
         if path.name not in known and not path.name.startswith("."):
             hint = _near(path.name, known)
-            source.stray.append(Finding(file=path.name, line=0, field="", message="is not a file of a source", hint=hint))
+            source.stray.append(
+                Finding(file=path.name, line=0, field="", message="is not a file of a source", hint=hint)
+            )
     _references(source)
     return source
 
@@ -316,7 +320,9 @@ def _references(source: Source) -> None:
     def need(document: str, place: tuple[str | int, ...], kind: str, name: str, known: Iterable[str]) -> bool:
         known = set(known)
         if name not in known:
-            source.documents[document].wrong(place, f"there is no {kind} {name}", _near(name, known, "define it, or name another"))
+            source.documents[document].wrong(
+                place, f"there is no {kind} {name}", _near(name, known, "define it, or name another")
+            )
         return name in known
 
     tracks, scopes = names("tracks"), names("scopes")
@@ -340,12 +346,16 @@ def _references(source: Source) -> None:
         assert isinstance(track, Track)
         need("tracks", (name, "persona"), "persona", track.persona, personas)
         if name.rpartition("/")[2] != track.level:
-            source.documents["tracks"].wrong((name, "level"), f"is not the level in the track's ID {name}", "make them equal")
+            source.documents["tracks"].wrong(
+                (name, "level"), f"is not the level in the track's ID {name}", "make them equal"
+            )
         seen: set[str] = set()
         for i, part in enumerate(track.modules):
             reach("tracks", (name, "modules", i), part.module, part.tier)
             if part.module in seen:
-                source.documents["tracks"].wrong((name, "modules", i), f"{part.module} is listed twice", "keep one of them")
+                source.documents["tracks"].wrong(
+                    (name, "modules", i), f"{part.module} is listed twice", "keep one of them"
+                )
             seen.add(part.module)
     for name, scope in scopes.items():
         assert isinstance(scope, Scope)
@@ -360,7 +370,11 @@ def _references(source: Source) -> None:
                     source.documents["scopes"].wrong((name, "takes", i, "tier"), message, "ask for a higher tier")
     for name, module in source.modules.items():
         document = f"modules/{name}"
-        for key, kind, known in (("policies", "policy", policies), ("runbooks", "runbook", runbooks), ("scopes", "scope", scopes)):
+        for key, kind, known in (
+            ("policies", "policy", policies),
+            ("runbooks", "runbook", runbooks),
+            ("scopes", "scope", scopes),
+        ):
             for i, reference in enumerate(getattr(module, key)):
                 need(document, (key, i), kind, reference, known)
 

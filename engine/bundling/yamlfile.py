@@ -5,7 +5,7 @@ Refuses what a reviewer would not see: duplicate keys, anchors and aliases, tags
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from engine.bundling.errors import Finding
 from ledger.canonical import JSON
 
 MOST_BYTES = 1024 * 1024
-_SCALARS = {
+_SCALARS: dict[str, Callable[[str], JSON]] = {
     "tag:yaml.org,2002:str": str,
     "tag:yaml.org,2002:timestamp": str,  # a date is text here; what it means is checked where it is used
     "tag:yaml.org,2002:int": int,
@@ -83,7 +83,9 @@ def _value(document: Document, node: yaml.Node, place: tuple[str | int, ...]) ->
         return [_value(document, item, (*place, index)) for index, item in enumerate(node.value)]
     construct = _SCALARS.get(node.tag)
     if construct is None:
-        document.wrong(place, f"is of a kind that is not used here: {node.tag.rpartition(':')[2]}", "write text in quotes")
+        document.wrong(
+            place, f"is of a kind that is not used here: {node.tag.rpartition(':')[2]}", "write text in quotes"
+        )
         return None
     try:
         return construct(node.value)

@@ -19,7 +19,7 @@ from ledger.merkle import Frontier, leaf_hash
 def rewrite(database: Path, change: Callable[[dict[str, Any]], bool]) -> None:
     """Apply `change` to each payload of tenant `default`; it says whether it changed something, and one must."""
     db = apsw.Connection(str(database))
-    rows = db.execute(
+    rows: list[tuple[int, bytes, bytes, bytes]] = db.execute(  # type: ignore[assignment]  # columns of a STRICT table
         "SELECT e.idx, e.header, p.salt, p.payload FROM entries e JOIN payloads p USING (tenant, idx)"
         " WHERE tenant = 'default' ORDER BY e.idx"
     ).fetchall()

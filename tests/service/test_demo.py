@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from engine.opa.binary import OpaBinary
 
+from engine.opa.binary import OpaBinary
 from tests.service.running import ROOT, Service, environment
 
 

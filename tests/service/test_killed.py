@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -62,6 +63,14 @@ class Load:
                 thread.join()
             self._stop.clear()
 
+    def answered(self, number: int) -> bool:
+        """Whether more than so many answers have come."""
+        return len(self.answers) > number
+
+    def refused_since(self, moment: float) -> bool:
+        """Whether somebody was told 503 since then."""
+        return any(at > moment and status == 503 for at, status in self.statuses)
+
     def wrong(self) -> list[str]:
         """The decisions whose answer was not what the person's training says."""
         return [d for d, (user, allow) in self.answers.items() if self.users[user] is not allow]
@@ -92,6 +101,12 @@ def opas(service: Service) -> list[int]:
     return found
 
 
+def replaced(service: Service, opa: int) -> bool:
+    """Whether another OPA lives than this one."""
+    now = opas(service)
+    return bool(now) and opa not in now
+
+
 def test_kill_of_the_service_loses_no_answer(new_service: Callable[[], Service]) -> None:
     """`kill -9` of the service under load, 20 times: every answer is recorded, the log whole, replay exact, one OPA."""
     service = new_service().start()
@@ -100,7 +115,8 @@ def test_kill_of_the_service_loses_no_answer(new_service: Callable[[], Service])
     for _ in range(KILLS):
         before = len(load.answers)
         with load.running():
-            until(lambda b=before: len(load.answers) > b + choose.randrange(5, 60), "some answers")
+            more = before + choose.randrange(5, 60)
+            until(partial(load.answered, more), "some answers")
             service.kill()
         service.start()
     assert load.wrong() == []
@@ -122,12 +138,12 @@ def test_kill_of_opa_is_never_an_answer(new_service: Callable[[], Service]) -> N
     with load.running():
         for _ in range(3):
             before = len(load.answers)
-            until(lambda b=before: len(load.answers) > b + 20, "some answers")
+            until(partial(load.answered, before + 20), "some answers")
             (opa,) = opas(service)
             killed = time.monotonic()
             os.kill(opa, signal.SIGKILL)
-            until(lambda o=opa: (now := opas(service)) and o not in now, "another OPA")
-            until(lambda k=killed: any(t > k and s == 503 for t, s in load.statuses), "a 503")
+            until(partial(replaced, service, opa), "another OPA")
+            until(partial(load.refused_since, killed), "a 503")
             back = until(
                 lambda: service.http("GET", "/readyz").status_code == 200 and time.monotonic(),
                 "ready again",
