@@ -136,7 +136,8 @@ def _listen(where: TcpListen | UnixListen) -> socket.socket:
         if isinstance(where, UnixListen):
             return _bind_unix(where.path, 0o660)
         family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-        listener = socket.socket(family)
+        # The protocol is named, or asyncio does not see TCP and leaves Nagle on: 40 ms an answer.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((where.host, where.port))
     except OSError as exc:
