@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.access.caller import Caller
+from engine.bundling.build import check_archive
 from engine.bundling.catalogue import Catalogue
 from engine.bundling.store import BundleStore, StoredBundle
 from engine.errors import Conflict, NotFound, SetupError, Unavailable
@@ -59,6 +60,7 @@ class Runtime:
         self.lock = HomeLock(self.home)
         try:
             self.bundles = BundleStore(self.home.bundles)
+            self.bundles.put_opa(self.opa)  # a replay needs the very binary that decided, also after an upgrade
             self.ledger = SqliteLedger(self.home.database)
             self.reader = self.ledger.reader()
             for tenant in self.reader.tenants():
@@ -129,13 +131,16 @@ class Runtime:
         """A person's pseudonym, None where they are not in the directory."""
         return self.reader.person(tenant, person) if person else None
 
-    async def activate(self, tenant: str, revision: str, caller: Caller, reason: str) -> Receipt:
+    async def activate(
+        self, tenant: str, revision: str, caller: Caller, reason: str, idempotency: Mapping[str, JSON] | None = None
+    ) -> Receipt:
         """Make a stored revision the one that decides: load, check, canary, then the entry, then the swap.
 
-        A revision that fails any check before its entry changes nothing.
+        A revision that fails any check before its entry changes nothing. `idempotency` is for the entry's payload.
         """
         active = next((a for a in self._active.values() if a.revision == revision), None) or await self._load(revision)
-        draft = Draft(id=uuid7(), kind="activation", payload=self._activation(active, tenant, caller, reason))
+        payload = {**self._activation(active, tenant, caller, reason), **(idempotency or {})}
+        draft = Draft(id=uuid7(), kind="activation", payload=payload)
         try:
             (receipt,) = await self.append(Append(tenant=tenant, drafts=(draft,)))
         except BaseException:
@@ -169,6 +174,9 @@ class Runtime:
 
     async def _load(self, revision: str) -> Active:
         stored = self.stored(revision)
+        findings = check_archive(stored.path.read_bytes(), stored.capabilities_text, self.opa)
+        if findings:
+            raise SetupError(f"revision {revision} may not decide: " + "; ".join(str(f) for f in findings))
         evaluator = Evaluator(
             self.opa,
             stored.path,

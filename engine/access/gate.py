@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from engine.access.caller import Caller
 from engine.errors import Forbidden, Undecided
 from engine.opa.errors import CouldNotDecide
-from engine.runtime import Runtime
+from engine.runtime import DEFAULT_TENANT, Runtime
 from ledger import canonical
 from ledger.model import JSON, Person
 
@@ -29,7 +29,7 @@ class AccessGate:
 
     async def require(self, caller: Caller, operation: str, target: Person | None = None) -> None:
         """Return if the caller may; raise Forbidden if not, Undecided if OPA cannot say."""
-        active = self.runtime.active(caller.tenant)
+        active = self.runtime.active(self._judged_by(caller))
         question: JSON = {
             "caller": {
                 "tenant": caller.tenant,
@@ -53,3 +53,9 @@ class AccessGate:
             raise Undecided("bad-shape", "the access policy gave no answer")
         if not answer["allow"]:
             raise Forbidden(str(answer.get("reason") or f"role {caller.role} may not {operation}"))
+
+    def _judged_by(self, caller: Caller) -> str:
+        """Whose access policy judges: the tenant's own; the operator may begin a tenant that has none yet."""
+        if caller.token_id is None and caller.tenant not in self.runtime.tenants():
+            return DEFAULT_TENANT
+        return caller.tenant

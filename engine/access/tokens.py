@@ -18,6 +18,7 @@ from ledger import instants
 from ledger.model import JSON
 from ledger.store import Reader
 
+TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _FORM = re.compile(r"mst\.([a-z0-9][a-z0-9-]{0,62})\.([0-9a-f-]{36})\.([A-Za-z0-9_-]{43})")
 _PRINCIPALS = {
     "gateway": ("system",),

@@ -14,7 +14,7 @@ from engine.api import problems
 from engine.api.reading import Body, StrictQuery, Text, body, documented
 from engine.api.services import Authenticated, services
 from engine.errors import NotFound
-from ledger.model import JSON, Entry
+from ledger.model import JSON, Entry, Receipt
 from ledger.verify import verify
 
 router = APIRouter(dependencies=[StrictQuery], tags=["operations"])
@@ -34,6 +34,14 @@ class ActivationBody(Body):
 
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     reason: Text = "activated by an operator"
+
+
+class ClockBody(Body):
+    """Two admins' tokens, and why the clock is right."""
+
+    first: str
+    second: str
+    reason: Text
 
 
 @router.post("/v1/tokens", openapi_extra=documented(TokenBody), summary="Issue a token")
@@ -73,8 +81,28 @@ async def activate(
 ) -> dict[str, Any]:
     """Check a revision again, start its OPA, record the activation, and let it decide."""
     await call.may("policy.activate")
-    receipt = await call.services.runtime.activate(call.tenant, wanted.revision, call.caller, wanted.reason)
-    return {"revision": wanted.revision, "entry": receipt.id, "index": receipt.index, "at": receipt.at}
+    once = call.once("activation", wanted.model_dump())
+    entry: Entry | Receipt | None = call.services.writer.before(once)
+    if entry is None:
+        entry = await call.services.runtime.activate(
+            call.tenant, wanted.revision, call.caller, wanted.reason, once.marked({})
+        )
+    return {"revision": wanted.revision, "entry": entry.id, "index": entry.index, "at": entry.at}
+
+
+@router.post(
+    "/v1/ledger/clock-adjustment",
+    openapi_extra=documented(ClockBody),
+    summary="Believe a clock that moved, by two people",
+)
+async def adjust_clock(request: Request, wanted: Annotated[ClockBody, Depends(body(ClockBody))]) -> dict[str, Any]:
+    """Works while nothing else can be written; both tokens have to be allowed to, and be of different principals."""
+    found = services(request)
+    first, second = (found.clock.authenticate(token) for token in (wanted.first, wanted.second))
+    for caller in (first, second):
+        await found.access.require(caller, "clock.adjust")
+    receipt = await found.clock.adjust(first, second, wanted.reason)
+    return {"entry": receipt.id, "index": receipt.index, "at": receipt.at}
 
 
 @router.get("/v1/ledger/head", summary="Size and root of the log")

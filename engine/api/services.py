@@ -14,6 +14,7 @@ from engine.api.metrics import Metrics
 from engine.decide.decider import Decider
 from engine.entries.approvals import Approvals
 from engine.entries.change_windows import ChangeWindows
+from engine.entries.clock import ClockAdjustments
 from engine.entries.exceptions import Exceptions
 from engine.entries.subjects import Subjects
 from engine.entries.tokens import Tokens
@@ -34,6 +35,7 @@ class Services:
     """Everything a route may call."""
 
     runtime: Runtime
+    writer: Writer
     access: AccessGate
     decider: Decider
     subjects: Subjects
@@ -41,6 +43,7 @@ class Services:
     change_windows: ChangeWindows
     exceptions: Exceptions
     tokens: Tokens
+    clock: ClockAdjustments
     imports: Imports
     next_training: NextTraining
     metrics: Metrics
@@ -51,6 +54,7 @@ class Services:
         writer = Writer(runtime)
         return cls(
             runtime=runtime,
+            writer=writer,
             access=AccessGate(runtime),
             decider=Decider(runtime),
             subjects=Subjects(writer),
@@ -58,6 +62,7 @@ class Services:
             change_windows=ChangeWindows(writer),
             exceptions=Exceptions(writer),
             tokens=Tokens(writer),
+            clock=ClockAdjustments(writer),
             imports=Imports(runtime, Results(writer)),
             next_training=NextTraining(runtime),
             metrics=Metrics(),
@@ -107,7 +112,10 @@ async def call(
             raise Unauthenticated("send `Authorization: Bearer TOKEN`")
         caller = _token(found, text.strip())
     elif request.scope.get(OPERATOR_SCOPE):
-        caller = operator(request.headers.get(TENANT_HEADER, DEFAULT_TENANT))
+        tenant = request.headers.get(TENANT_HEADER, DEFAULT_TENANT)
+        if not tokens.TENANT.fullmatch(tenant):
+            raise BadRequest("no tenant is called so", (FieldError(TENANT_HEADER, "lower-case words with hyphens"),))
+        caller = operator(tenant)
     else:
         raise Unauthenticated("send `Authorization: Bearer TOKEN`")
     return Call(services=found, caller=caller, request_id=request.state.request_id, idempotency_key=idempotency_key)

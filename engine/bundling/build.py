@@ -89,6 +89,20 @@ def unpack(archive: bytes) -> dict[str, bytes]:
     return files
 
 
+def check_archive(archive: bytes, allowlist: str, opa: OpaBinary) -> list[Finding]:
+    """Check a revision from the store again, whoever built it: its allowlist, and its rules against that."""
+    findings = capabilities.check_text(allowlist, opa, capabilities.NAME)
+    with tempfile.TemporaryDirectory(prefix="muster-check-") as folder:
+        root = Path(folder)
+        (root / capabilities.NAME).write_text(allowlist, "utf-8")
+        for name, data in unpack(archive).items():
+            if name.endswith(".rego"):
+                path = root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        return findings + _opa_check(root, opa) + _gate_rules(root)
+
+
 def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON], list[Finding]]:
     if not (policies / "muster").is_dir():
         message, hint = "has no folder muster/", "set MUSTER_POLICIES to a policy root"

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from engine.bundling.store import BundleStore
 from engine.cli import output
+from engine.cli.client import call
 from engine.cli.operating import Subparsers, tenant
 from engine.errors import BadRequest
 from engine.home import Home
 from engine.replay.replay import Replayer, Report, Selection
 from engine.settings import Settings
 from ledger import instants
+from ledger.model import JSON
 from ledger.sqlite import SqliteReader
 from ledger.store import Reader
 from ledger.verify import verify
@@ -37,6 +39,27 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     verifying = tenant(ledger.add_parser("verify", help="recompute the log from its raw entries"))
     verifying.add_argument("--json", action="store_true", help="print JSON")
     verifying.set_defaults(run=_verify)
+
+    adjust = tenant(ledger.add_parser("adjust-clock", help="believe a clock that moved; takes two admins' tokens"))
+    adjust.add_argument("--token", action="append", required=True, metavar="TOKEN", help="give it twice, of two people")
+    adjust.add_argument("--reason", required=True)
+    adjust.add_argument("--json", action="store_true", help="print JSON")
+    adjust.set_defaults(run=_adjust_clock)
+
+
+def _adjust_clock(arguments: argparse.Namespace, settings: Settings) -> int:
+    if len(arguments.token) != 2:
+        raise BadRequest("--token: give it twice, the tokens of two different people")
+    first, second = arguments.token
+    wanted: JSON = {"first": first, "second": second, "reason": arguments.reason}
+    answer = call(settings, arguments.tenant, "POST", "/v1/ledger/clock-adjustment", wanted)
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    if arguments.json:
+        output.machine(answer.body)
+    else:
+        print(f"the clock is believed again from {answer.body['at']} on (entry {answer.body['index']})")
+    return output.YES
 
 
 @contextmanager
