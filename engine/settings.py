@@ -17,7 +17,7 @@ from engine.errors import SetupError
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 
-_KEYS = (
+KEYS = (
     "listen",
     "public_url",
     "policies",
@@ -28,7 +28,7 @@ _KEYS = (
     "opa_bin",
     "cache",
 )
-_NOT_YET = {
+NOT_YET = {
     "database_url": "this version keeps its ledger in SQLite inside the home",
     "redis_url": "this version runs on one machine and needs no Redis",
     "opa_url": "this version starts and watches its own OPA",
@@ -67,8 +67,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the configuration; raise `SetupError` with every mistake at once."""
     home = Path(environ.get("MUSTER_HOME") or ".muster").expanduser().absolute()
     values = _from_file(home / "muster.toml")
-    values.update({k: environ[f"MUSTER_{k.upper()}"] for k in _KEYS if environ.get(f"MUSTER_{k.upper()}")})
-    mistakes = [f"{_name(k)} is set, but {why}; unset it" for k, why in _NOT_YET.items() if k in values]
+    values.update({k: environ[f"MUSTER_{k.upper()}"] for k in KEYS if environ.get(f"MUSTER_{k.upper()}")})
+    mistakes = [f"{_name(k)} is set, but {why}; unset it" for k, why in NOT_YET.items() if k in values]
     listen: TcpListen | UnixListen = TcpListen(host="127.0.0.1", port=8080)
     try:
         listen = parse_listen(values.get("listen", DEFAULT_LISTEN))
@@ -111,9 +111,9 @@ def _from_file(path: Path) -> dict[str, str]:
         table = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise SetupError(f"{path}: {exc}") from exc
-    wrong = [k for k, v in table.items() if k not in _KEYS or not isinstance(v, str)]
+    wrong = [k for k, v in table.items() if k not in KEYS or not isinstance(v, str)]
     if wrong:
-        raise SetupError(f"{path}: {', '.join(wrong)}: only text values of {', '.join(_KEYS)} are known")
+        raise SetupError(f"{path}: {', '.join(wrong)}: only text values of {', '.join(KEYS)} are known")
     return dict(table)
 
 

@@ -66,7 +66,7 @@ def test_arrows_point_one_way(path: Path) -> None:
             allowed.add("engine.access.caller")
         if room == "engine.opa":
             allowed -= SHARED
-        assert target is None and imported == "engine" or target in allowed, f"{module} imports {imported}"
+        assert (target is None and imported == "engine") or target in allowed, f"{module} imports {imported}"
 
 
 def test_every_error_has_an_answer() -> None:
