@@ -102,11 +102,18 @@ def _tell(answer: dict[str, JSON]) -> None:
     for denial in denials if isinstance(denials, list) else ():
         assert isinstance(denial, dict)
         print(f"  - {denial['title']} [{denial['code']}]: {denial['message']}")
-        print(f"    requirement {denial['requirement']}, remedy {denial['remedy']}")
+        print(f"    asked: {_words(denial['requirement'])}; what helps: {_words(denial['remedy'])}")
     for entry in evidence if isinstance(evidence, list) else ():
         print(f"  evidence {entry}")
     if answer["valid_until"] is not None:
         print(f"  holds until {answer['valid_until']}, facts unchanged")
+
+
+def _words(value: JSON) -> str:
+    """A small object as a line for people."""
+    if not isinstance(value, dict):
+        return str(value)
+    return str(value["text"]) if "text" in value else ", ".join(f"{k} {v}" for k, v in sorted(value.items()))
 
 
 def _certified(arguments: argparse.Namespace, settings: Settings) -> int:

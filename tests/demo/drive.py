@@ -183,7 +183,7 @@ def approval(story: Story, approver: str, request: Any) -> str:
 
 def conditions(story: Story) -> None:
     """Step 4: each further condition, broken and mended."""
-    broken = [
+    broken: list[tuple[dict[str, Any], str]] = [
         ({"destination": "mailto:me@home.example"}, "destination-allowlisted"),
         ({"without": "ticket"}, "ticket-present"),
         ({"without": "customer"}, "customer-named"),
