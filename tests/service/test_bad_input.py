@@ -91,6 +91,7 @@ def test_the_content_type_must_be_json(service: Service) -> None:
 )
 def test_strangers_are_401_and_leave_no_record(service: Service, headers: dict[str, str]) -> None:
     """No token, or none that is known: 401 with a challenge, and the ledger does not grow."""
+    service.token("auditor")
     size = service.call("auditor", "GET", "/v1/ledger/head")["size"]
     answer = service.http("POST", "/v1/decisions", json=export("u"), headers=headers)
     assert answer.status_code == 401
@@ -140,6 +141,8 @@ def test_an_idempotency_key_has_its_effect_once(service: Service) -> None:
 def test_an_import_is_checked_whole_before_anything_is_written(service: Service) -> None:
     """Every wrong row and field is named, and no row is written."""
     service.person("una")
+    service.token("author")
+    service.token("auditor")
     size = service.call("auditor", "GET", "/v1/ledger/head")["size"]
     good = {
         "user": "una", "module": "secure-data-export", "version": "1.0.0", "tier": "completed",
