@@ -104,6 +104,7 @@ def check_archive(archive: bytes, allowlist: str, opa: OpaBinary) -> list[Findin
 
 
 def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON], list[Finding]]:
+    policies = policies.resolve()  # OPA is run inside it
     if not (policies / "muster").is_dir():
         message, hint = "has no folder muster/", "set MUSTER_POLICIES to a policy root"
         return {}, [Finding(file=str(policies), line=0, field="", message=message, hint=hint)]

@@ -1,14 +1,17 @@
 # METADATA
 # title: Access
 # description: who may call Muster itself
+# schemas:
+#   - input: schema.access
 package muster.access
 
 # METADATA
 # description: may this caller do this operation?
 # entrypoint: true
-decision := {"allow": true, "reason": "granted"} if {
-	_granted
-} else := {"allow": false, "reason": "this role may not do this"}
+# scope: document
+decision := {"allow": true, "reason": "granted"} if _granted
+
+decision := {"allow": false, "reason": "this role may not do this"} if not _granted
 
 _everyone := {"gates.read"}
 
@@ -35,10 +38,12 @@ _own := {
 # What nobody does for themselves, whatever their role: two principals are compared.
 _never_for_oneself := {"result.import", "waiver.create", "certification.revoke"}
 
+default _granted := false
+
 _granted if {
 	input.operation in (_operations[input.caller.role] | _everyone)
 	_principal_fits
-	not _for_oneself
+	_target_fits
 }
 
 _granted if {
@@ -48,15 +53,30 @@ _granted if {
 
 _principal_fits if input.operation != "approval.create"
 
-_principal_fits if input.caller.principal.type == "user"
+_principal_fits if {
+	input.caller.principal.type == "user"
+	_named(input.caller.principal)
+}
 
-_for_oneself if {
-	input.operation in _never_for_oneself
-	_oneself
+_target_fits if not input.operation in _never_for_oneself
+
+# Asked before the person is known; it is asked again with them.
+_target_fits if input.target == null
+
+_target_fits if {
+	_named(input.caller.principal)
+	_named(input.target)
+	not _oneself
 }
 
 _oneself if {
-	input.target.type == "user"
+	_named(input.caller.principal)
 	input.caller.principal.type == "user"
+	input.target.type == "user"
 	input.target.id == input.caller.principal.id
+}
+
+_named(principal) if {
+	is_string(principal.type)
+	is_string(principal.id)
 }

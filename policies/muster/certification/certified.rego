@@ -26,44 +26,45 @@ _required := {
 	"within": object.get(input, "within", _rule.valid),
 }
 
+_now := input.now if calendar.is_instant(input.now)
+
 _held := holding(_required, input.facts)
 
-_shown := entry if {
-	some entry in input.facts.scopes[input.scope].tiers
-	entry.evidence in _held.evidence
-}
+default _shown := {}
 
-_evidence := {waiver(_required, input.facts, input.now)} if {
-	_status == "waived"
-} else := _held.evidence if {
-	_held
-} else := set()
+_shown := input.facts.scopes[input.scope].tiers[_held.tier]
 
-_fresh if {
-	calendar.is_instant(input.now)
-	input.now < _held.ends
-}
+_fresh if _now < _held.ends
+
+default _status := "none"
 
 # The conditions exclude each other in this order: what is held first, then what excuses, then what was.
 _status := "grace" if {
 	_fresh
-	_renewal_asked
+	count(renewals(input.scope, _held.tier, _shown.parts)) > 0
 } else := "expiring" if {
 	_fresh
-	input.now >= _window_opens
+	_now >= _window_opens
 } else := "valid" if {
 	_fresh
 } else := "waived" if {
-	waiver(_required, input.facts, input.now)
+	waiver(_required, input.facts, _now)
 } else := "revoked" if {
 	input.facts.scopes[input.scope].standing == "revoked"
 } else := "expired" if {
 	_held
-} else := "none"
-
-_renewal_asked if count(renewals(_shown.parts)) > 0
+}
 
 _window_opens := calendar.subtract(_held.ends, _rule.renewal_window)
+
+_evidence contains waiver(_required, input.facts, _now) if _status == "waived"
+
+_evidence contains id if {
+	_status != "waived"
+	some id in _held.evidence
+}
+
+_evidence contains input.facts.scopes[input.scope].revocation if _status == "revoked"
 
 _candidates contains _held.ends
 
@@ -71,14 +72,12 @@ _candidates contains _window_opens
 
 _candidates contains input.facts.waivers[waiver_key(_required)].until
 
-_later := sort({t | some t in _candidates; t > input.now})
+default _changes_at := null
 
-_changes_at := [t | some t in _later; _changed(t)][0] if {
-	some t in _later
-	_changed(t)
-} else := null
-
-_changed(t) if {
-	after := _answer with input.now as t
+_changes_at := min({instant |
+	some instant in _candidates
+	calendar.is_instant(instant)
+	instant > _now
+	after := _answer with input.now as instant
 	after != _answer
-}
+})

@@ -1,5 +1,7 @@
 # METADATA
 # description: whether what a person holds satisfies a requirement; the one place that knows what fresh means
+# schemas:
+#   - input: schema.certification
 package muster.certification
 
 import data.muster.lib.calendar
@@ -14,32 +16,35 @@ rank[tier] := index if some index, tier in tiers
 
 # METADATA
 # description: |
-#   what a person holds for a requirement ({scope | track | module, tier, within}): {ends, evidence}. It satisfies the
-#   requirement while now < ends; undefined where there is nothing
-holding(required, facts) := {"ends": ends, "evidence": {evidence}} if {
-	required.scope
-	[ends, evidence] := max({[ends, held.evidence] |
+#   what a person holds for a requirement ({scope | track | module, tier, within}): {ends, evidence, tier}. It
+#   satisfies the requirement while now < ends; undefined where there is nothing
+# scope: document
+holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": tier} if {
+	facts.scopes[required.scope].standing == "good"
+	[ends, evidence, tier] := max({[ends, held.evidence, tier] |
 		some tier, held in facts.scopes[required.scope].tiers
 		rank[tier] >= rank[required.tier]
+		is_string(held.evidence)
+		is_object(held.parts)
 		calendar.is_instant(held.issued_at)
 		calendar.is_instant(held.expires_at)
-		ends := min({held.expires_at, calendar.add(held.issued_at, required.within)} | renewals(held.parts))
+		asked := renewals(required.scope, tier, held.parts)
+		ends := min({held.expires_at, calendar.add(held.issued_at, required.within)} | asked)
 	})
 }
 
-holding(required, facts) := {"ends": ends, "evidence": {evidence}} if {
-	required.module
+holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": required.tier} if {
 	[ends, evidence] := pass(required.module, required.tier, required.within, facts)
 }
 
-holding(required, facts) := {"ends": min(ends), "evidence": evidence} if {
-	required.track
+holding(required, facts) := {"ends": min(ends), "evidence": evidence, "tier": required.tier} if {
+	parts := track_parts(required.track, required.tier)
 	passes := [found |
-		some part in track_parts(required.track, required.tier)
+		some part in parts
 		found := pass(part.module, part.tier, required.within, facts)
 	]
 	count(passes) > 0
-	count(passes) == count(track_parts(required.track, required.tier))
+	count(passes) == count(parts)
 	ends := {found[0] | some found in passes}
 	evidence := {found[1] | some found in passes}
 }
@@ -56,30 +61,49 @@ track_parts(track, tier) := [part |
 pass(module, tier, within, facts) := max({[ends, fact.evidence] |
 	some held, fact in facts.modules[module]
 	rank[held] >= rank[tier]
+	is_string(fact.evidence)
+	is_string(fact.version)
 	calendar.is_instant(fact.passed_at)
-	ends := min({calendar.add(fact.passed_at, within)} | renewals({module: fact.version}))
+	asked := {by | by := _renewal(module, fact.version)}
+	ends := min({calendar.add(fact.passed_at, within)} | asked)
 })
 
 # METADATA
-# description: the instants by which modules (id to version passed) have to be passed anew after a major change
-renewals(versions) := {renewal.by |
-	some module, version in versions
-	renewal := data.source.modules[module].recertify
-	_major(version) < renewal.below
+# description: |
+#   the instants by which modules of a scope have to be passed anew after a major change, given the versions (module to
+#   version) that a tier of it was earned with
+renewals(scope, tier, versions) := {by |
+	some take in data.source.scopes[scope].takes
+	rank[take.tier] <= rank[tier]
+	some part in take_parts(take)
+	by := _renewal(part.module, object.get(versions, part.module, ""))
 }
 
-_major(version) := to_number(split(version, ".")[0])
+_renewal(module, version) := asked.by if {
+	asked := data.source.modules[module].recertify
+	not _at_least(version, asked.below)
+}
+
+# A version that cannot be read is older than any.
+_at_least(version, major) if {
+	is_string(version)
+	regex.match(`^(0|[1-9][0-9]{0,8})\.`, version)
+	to_number(split(version, ".")[0]) >= major
+}
 
 # METADATA
 # description: the entry ID of the waiver that covers a requirement at an instant
 waiver(required, facts, now) := held.evidence if {
 	held := facts.waivers[waiver_key(required)]
+	is_string(held.evidence)
 	calendar.is_instant(held.until)
+	calendar.is_instant(now)
 	now < held.until
 }
 
 # METADATA
 # description: how a requirement's scope, track or module is called among a person's waivers
+# scope: document
 waiver_key(required) := sprintf("scope:%s", [required.scope])
 
 waiver_key(required) := sprintf("track:%s", [required.track])
@@ -91,11 +115,12 @@ waiver_key(required) := sprintf("module:%s", [required.module])
 #   the modules on the way to a requirement, in order: {module, tier, ends}; what is held serves while now < ends, and
 #   ends is empty where nothing is held
 path(required, facts) := [{"module": part.module, "tier": part.tier, "ends": max({""} | ends)} |
+	counting := _counting(required, facts)
 	some part in _way(required)
-	ends := {found[0] | found := pass(part.module, part.tier, part.within, _counting(required, facts))}
+	ends := {found[0] | found := pass(part.module, part.tier, part.within, counting)}
 ]
 
-_way(required) := [{"module": required.module, "tier": required.tier, "within": required.within}] if required.module
+_way(required) := [{"module": required.module, "tier": required.tier, "within": required.within}]
 
 _way(required) := [object.union(part, {"within": required.within}) |
 	some part in track_parts(required.track, required.tier)
@@ -110,16 +135,19 @@ _way(required) := [object.union(part, {"within": rule.within_parts}) |
 
 # METADATA
 # description: the modules that a scope's take asks for
-take_parts(take) := [{"module": take.module, "tier": take.tier}] if take.module
+# scope: document
+take_parts(take) := [{"module": take.module, "tier": take.tier}]
 
 take_parts(take) := track_parts(take.track, take.tier) if take.track
 
 # What was passed before a revocation of a scope does not count towards it.
-_counting(required, facts) := facts if not facts.scopes[required.scope].revoked_at
+_counting(required, facts) := facts if not _revoked(required, facts)
 
 _counting(required, facts) := {"modules": {module: kept |
 	some module, passes in facts.modules
 	kept := {tier: fact | some tier, fact in passes; fact.passed_at > facts.scopes[required.scope].revoked_at}
 }} if {
-	facts.scopes[required.scope].revoked_at
+	_revoked(required, facts)
 }
+
+_revoked(required, facts) if facts.scopes[required.scope].revoked_at

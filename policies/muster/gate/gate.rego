@@ -1,6 +1,8 @@
 # METADATA
 # title: The router
 # description: one entrypoint for one decision, one for a batch; the only place that says allow or deny
+# schemas:
+#   - input: schema.router
 # custom:
 #   requirements:
 #     - code: subject-active
@@ -24,7 +26,7 @@ decision := object.union(_output, {"valid_until": _changes_at})
 # METADATA
 # description: independent requests, each decided by itself, under the keys that they came with
 # entrypoint: true
-decisions := {key: answer |
+decisions[key] := answer if {
 	some key, request in input.requests
 	answer := decision with input as request
 }
@@ -56,130 +58,147 @@ _output := {
 	"gate": _gate.action,
 	"policy_id": _gate.policy_id,
 	"runbook_id": _gate.runbook_id,
-	"denials": [_denial(requirement) | some requirement in _requirements; requirement.code in _unmet],
+	"denials": _denials,
 	"evidence": sort(_evidence),
-	"obligations": array.concat(_gate.obligations, _waived),
-} if {
-	_registered
+	"obligations": array.concat(_gate.obligations, _obligations),
 }
 
-_requirements := array.concat([_common["subject-active"]], _gate.requirements)
-
-_unmet := {requirement.code | some requirement in _requirements} - _met
-
-_verdict := "allow" if count(_unmet) == 0
-
-_verdict := "deny" if count(_unmet) > 0
-
-_allow := _verdict == "allow" if _gate.mode == "enforce"
-
-_allow if _gate.mode == "shadow"
-
-# The gate's own conditions. A gate that is registered and gone leaves this undefined, and with it the decision.
-_stated := data.muster.gates[input.action.name].met
-
-_met := {code |
-	calendar.is_instant(input.now)
-	some code in (((_stated & _own) | _trained) | _active)
+# What the gate says of its own conditions. A gate that is registered and gone leaves this undefined, and with it the
+# decision.
+_stated := {
+	"met": data.muster.gates[_gate.action].met,
+	"evidence": {id | some id in data.muster.gates[_gate.action].evidence; is_string(id)},
 }
 
-_own := {requirement.code | some requirement in _gate.requirements; not requirement.requires}
+# Without an instant nothing is met: text compares with any text, and null is less than all of it.
+_now := input.now if calendar.is_instant(input.now)
 
-_active contains "subject-active" if {
+default _facts := {}
+
+_facts := input.facts
+
+# What is judged here, whatever the gate says.
+_central := {"subject-active"} | object.keys(_training)
+
+_training[requirement.code] := requirement.requires if some requirement in _gate.requirements
+
+_holdings[code] := certification.holding(required, _facts) if some code, required in _training
+
+_fresh contains code if {
+	some code, holding in _holdings
+	_now < holding.ends
+}
+
+_waived[code] := certification.waiver(required, _facts, _now) if {
+	some code, required in _training
+	not code in _fresh
+}
+
+_met contains code if {
+	_now
+	some code in (_stated.met - _central)
+}
+
+_met contains code if some code in _fresh
+
+_met contains code if some code, _ in _waived
+
+_met contains "subject-active" if {
+	_now
 	input.subject.known == true
 	input.subject.active == true
 	is_string(input.subject.ref)
 }
 
-_trained contains requirement.code if {
-	some requirement in _gate.requirements
-	_fresh(requirement.requires)
+_requirements := array.concat([_common["subject-active"]], _gate.requirements)
+
+# Undefined where the requirements or the gate are gone: a set of codes alone would find nothing unmet among none.
+_unmet := {requirement.code | some requirement in _requirements} - _met if {
+	_stated
+	count(_requirements) > 0
 }
 
-_trained contains requirement.code if {
-	some requirement in _gate.requirements
-	certification.waiver(requirement.requires, input.facts, input.now)
-}
+default _verdict := "deny"
 
-_fresh(required) if input.now < certification.holding(required, input.facts).ends
+_verdict := "allow" if count(_unmet) == 0
+
+default _allow := false
+
+_allow if _verdict == "allow"
+
+_allow if _gate.mode == "shadow"
 
 _evidence contains id if {
-	calendar.is_instant(input.now)
-	some id in data.muster.gates[input.action.name].evidence
+	_now
+	some id in _stated.evidence
 }
 
-_evidence contains id if {
-	some requirement in _gate.requirements
-	_fresh(requirement.requires)
-	some id in certification.holding(requirement.requires, input.facts).evidence
+_evidence contains id if some id in _training_evidence
+
+_training_evidence contains id if {
+	some code in _fresh
+	some id in _holdings[code].evidence
 }
 
-_evidence contains obligation.id if some obligation in _waived
+_training_evidence contains id if some id in _waived
 
-_waived := [{"type": "waiver", "id": id, "requirement": requirement.requires} |
-	some requirement in _gate.requirements
-	not _fresh(requirement.requires)
-	id := certification.waiver(requirement.requires, input.facts, input.now)
-]
+_obligations := [{"type": "waiver", "id": id, "requirement": _training[code]} | some code, id in _waived]
+
+_denials := [] if count(_unmet) == 0
+
+_denials := [_denial(requirement) | some requirement in _requirements; requirement.code in _unmet] if count(_unmet) > 0
 
 _denial(requirement) := {
 	"code": requirement.code,
 	"title": requirement.title,
 	"message": requirement.message,
 	"requirement": object.get(requirement, "requires", {"condition": requirement.code}),
-	"remedy": _remedy(requirement),
+	"remedy": object.get(_lessons, requirement.code, requirement.remedy),
 }
 
-_remedy(requirement) := requirement.remedy if not requirement.requires
-
-_remedy(requirement) := remedy if {
-	required := requirement.requires
-	missing := [part.module | some part in certification.path(required, input.facts); not _serves(part)]
-	remedy := _lesson(requirement, missing)
+# The first module on the way to what is not held, with what its link shows.
+_lessons[code] := object.union({"kind": "lesson", "module": module}, shown) if {
+	some code, way in _ways
+	module := [part.module | some part in way; not _serves(part)][0]
+	shown := object.filter(object.get(data.source.modules, module, {}), {"title", "version", "minutes", "href"})
 }
 
-_serves(part) if input.now < part.ends
+_ways[code] := certification.path(_training[code], _facts) if some code in _unmet
 
-_lesson(_, missing) := object.union({"kind": "lesson", "module": missing[0]}, shown) if {
-	count(missing) > 0
-	shown := object.filter(data.source.modules[missing[0]], {"title", "version", "minutes", "href"})
+_serves(part) if _now < part.ends
+
+# The instants after now at which the output turns into another: what is held ends, an exception that covers more than
+# what is held ends, the gate says something else, another lesson is the next.
+_turns contains holding.ends if {
+	some holding in _holdings
+	holding.ends > _now
 }
 
-_lesson(requirement, missing) := requirement.remedy if count(missing) == 0
-
-# The instants at which the output may change: whatever is held ends, and while it is not held, the remedy may change.
-_candidates contains certification.holding(requirement.requires, input.facts).ends if {
-	some requirement in _gate.requirements
+_turns contains until if {
+	some code, required in _training
+	certification.waiver(required, _facts, _now)
+	until := _facts.waivers[certification.waiver_key(required)].until
+	not _outlasts(code, until)
 }
 
-_candidates contains part.ends if {
-	some requirement in _gate.requirements
-	not _fresh(requirement.requires)
-	some part in certification.path(requirement.requires, input.facts)
-}
-
-_candidates contains input.facts.waivers[certification.waiver_key(requirement.requires)].until if {
-	some requirement in _gate.requirements
-}
-
-_candidates contains instant if some instant in data.muster.gates[input.action.name].instants
-
-_later := sort({instant |
-	some instant in _candidates
+_turns contains instant if {
+	some instant in data.muster.gates[_gate.action].instants
 	calendar.is_instant(instant)
-	instant > input.now
-})
-
-# Usually the first candidate is the answer, and one more evaluation shows it.
-_changes_at := _later[0] if {
-	_changed(_later[0])
-} else := [instant | some instant in _later; _changed(instant)][0] if {
-	count(_later) > 1
-	some instant in _later
-	_changed(instant)
-} else := null
-
-_changed(instant) if {
-	after := _output with input.now as instant
-	after != _output
+	instant > _now
+	after := _stated with input.now as instant
+	[after.met - _central, (after.evidence | _training_evidence)] != [_stated.met - _central, _evidence]
 }
+
+_turns contains part.ends if {
+	some way in _ways
+	some part in way
+	part.ends > _now
+	after := _lessons with input.now as part.ends
+	after != _lessons
+}
+
+_outlasts(code, instant) if _holdings[code].ends > instant
+
+default _changes_at := null
+
+_changes_at := min({instant | some instant in _turns; calendar.is_instant(instant)})

@@ -1,6 +1,10 @@
 # METADATA
 # title: Data export
 # description: customer data leaves only by a trained person, to an allowlisted destination, under a ticket
+# schemas:
+#   - input: schema.decision
+#   - input.context: schema["data-export"].context
+#   - input.resource.properties: schema["data-export"].properties
 # custom:
 #   action: data-export
 #   policy_id: POL-DA-003
@@ -76,7 +80,7 @@ met contains "columns-safe" if {
 
 met contains "dual-approval" if _same_customer
 
-met contains "dual-approval" if count({approval.approver | some approval in _counting}) >= 2
+met contains "dual-approval" if _approved
 
 met contains "approvers-independent" if _same_customer
 
@@ -89,6 +93,7 @@ met contains "approvers-independent" if {
 
 evidence contains approval.evidence if {
 	not _same_customer
+	_approved
 	some approval in _counting
 }
 
@@ -101,6 +106,8 @@ _same_customer if {
 	input.resource.properties.customer == input.subject.customer
 }
 
+_approved if count({approval.approver | some approval in _counting}) >= 2
+
 _cited contains approval if {
 	some id in input.context.approvals
 	approval := input.facts.approvals[id]
@@ -110,6 +117,7 @@ _counting contains approval if {
 	some approval in _cited
 	_independent(approval)
 	approval.approver_active == true
+	is_string(approval.request_digest)
 	approval.request_digest == input.facts.request_digest
 	calendar.is_instant(approval.expires_at)
 	input.now < approval.expires_at

@@ -1,6 +1,9 @@
 # METADATA
 # title: Production change
 # description: production changes by trained operators only, in a window that was declared for the resource
+# schemas:
+#   - input: schema.decision
+#   - input.context: schema["prod-change"].context
 # custom:
 #   action: prod-change
 #   policy_id: POL-CHG-001
@@ -63,5 +66,6 @@ _open if {
 	calendar.is_instant(_window.ends_at)
 	_window.starts_at <= input.now
 	input.now < _window.ends_at
+	is_array(_window.resources)
 	{"type": input.resource.type, "id": input.resource.id} in _window.resources
 }

@@ -3,39 +3,59 @@
 package muster.lib.calendar
 
 # METADATA
-# description: whether a value is an instant of fixed width, so that comparing text compares time
+# description: |
+#   whether a value is an instant of fixed width that exists, so that comparing text compares time, and nothing that
+#   reads it can err
 is_instant(value) if {
 	is_string(value)
-	regex.match(`^2[0-2]\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$`, value)
+	regex.match(`^(2[01]\d\d|2200)-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$`, value)
+	_day_exists(value)
 }
 
 # METADATA
-# description: the instant that lies a duration (PnM or PnD) after an anchor
-add(anchor, duration) := add_months(anchor, _count(duration, "M")) if endswith(duration, "M")
+# description: the instant that lies a duration (PnM or PnD) after an anchor; undefined where either is not one
+# scope: document
+add(anchor, duration) := _add_months(anchor, to_number(trim(duration, "PM"))) if {
+	is_string(duration)
+	endswith(duration, "M")
+	regex.match(`^P[1-9]\d{0,3}M$`, duration)
+	is_instant(anchor)
+}
 
-add(anchor, duration) := add_days(anchor, _count(duration, "D")) if endswith(duration, "D")
+add(anchor, duration) := _add_days(anchor, to_number(trim(duration, "PD"))) if {
+	is_string(duration)
+	endswith(duration, "D")
+	regex.match(`^P[1-9]\d{0,3}D$`, duration)
+	is_instant(anchor)
+}
 
 # METADATA
-# description: months added to an anchor's date in UTC, clamped to the month's last day, never chained
-add_months(anchor, months) := _at(year, month, day, anchor) if {
-	[anchor_year, anchor_month, anchor_day] := _date(anchor)
+# description: the instant that lies a number of days (PnD) before an anchor
+subtract(anchor, days) := _add_days(anchor, 0 - to_number(trim(days, "PD")))
+
+# Months are added to the anchor's date and clamped to the month's last day, never chained.
+_add_months(anchor, months) := _at(year, month, day, anchor) if {
+	[anchor_year, anchor_month, anchor_day] := time.date(time.parse_rfc3339_ns(anchor))
 	total := ((anchor_year * 12) + (anchor_month - 1)) + months
 	year := (total - (total % 12)) / 12
 	month := (total % 12) + 1
 	day := min([anchor_day, _last_day(year, month)])
 }
 
-# METADATA
-# description: days of 86,400 s added to an anchor
-add_days(anchor, days) := _at(year, month, day, anchor) if {
+# A day has 86,400 s.
+_add_days(anchor, days) := _at(year, month, day, anchor) if {
 	[year, month, day] := time.date(time.parse_rfc3339_ns(anchor) + (((days * 86400) * 1000) * 1000000))
 }
 
-_count(duration, unit) := to_number(trim_suffix(trim_prefix(duration, "P"), unit))
-
-_date(anchor) := time.date(time.parse_rfc3339_ns(anchor))
-
 _at(year, month, day, anchor) := sprintf("%04d-%02d-%02d%s", [year, month, day, substring(anchor, 10, -1)])
+
+_day_exists(instant) if substring(instant, 8, 2) <= "28"
+
+_day_exists(instant) if {
+	substring(instant, 8, 2) > "28"
+	[year, month, day] := split(substring(instant, 0, 10), "-")
+	to_number(day) <= _last_day(to_number(year), to_number(month))
+}
 
 _last_day(_, month) := 30 if month in {4, 6, 9, 11}
 
@@ -51,7 +71,3 @@ _leap(year) if {
 }
 
 _leap(year) if year % 400 == 0
-
-# METADATA
-# description: the instant that lies a number of days (PnD) before an anchor
-subtract(anchor, duration) := add_days(anchor, 0 - _count(duration, "D"))

@@ -1,0 +1,97 @@
+package muster.access_test
+
+import data.muster.access as rule
+
+_all := {
+	"decide", "decision.read", "certified.ask", "training.next", "subject.write", "subject.read", "result.import",
+	"approval.create", "change_window.create", "waiver.create", "certification.revoke", "token.create", "token.list",
+	"token.revoke", "policy.activate", "gates.read", "ledger.read", "ledger.verify", "clock.adjust",
+}
+
+_granted := {"allow": true, "reason": "granted"}
+
+_refused := {"allow": false, "reason": "this role may not do this"}
+
+_ana := {"type": "user", "id": "ana"}
+
+_bo := {"type": "user", "id": "bo"}
+
+_system := {"type": "system", "id": "ci"}
+
+test_matrix[note] if {
+	some note, tc in {
+		"gateway": ["gateway", _system, _bo, {
+			"decide", "decision.read", "certified.ask",
+			"training.next", "gates.read",
+		}],
+		"app": ["app", _system, _bo, {
+			"decide", "decision.read", "certified.ask", "training.next",
+			"subject.read", "change_window.create", "gates.read",
+		}],
+		"author": ["author", _system, _bo, {"subject.read", "result.import", "gates.read"}],
+		"author on themselves": ["author", _ana, _ana, {"subject.read", "gates.read"}],
+		"auditor": ["auditor", _ana, _bo, {
+			"decision.read", "subject.read", "token.list",
+			"gates.read", "ledger.read", "ledger.verify",
+		}],
+		"admin on another": ["admin", _ana, _bo, _all - {"approval.create"}],
+		"admin on themselves": ["admin", _ana, _ana, ((_all - {
+			"approval.create",
+			"waiver.create",
+		}) - {"certification.revoke"}) - {"result.import"}],
+		"admin before the person is known": ["admin", _ana, null, _all - {"approval.create"}],
+		"a system as admin": ["admin", _system, _bo, _all - {"approval.create"}],
+		"person on themselves": ["person", _ana, _ana, {
+			"decide", "certified.ask", "training.next",
+			"approval.create", "gates.read",
+		}],
+		"person on another": ["person", _ana, _bo, {"approval.create", "gates.read"}],
+		"a system as person": ["person", _system, _system, {"gates.read"}],
+		"learner on themselves": ["learner-session", _ana, _ana, {"certified.ask", "training.next", "gates.read"}],
+		"learner on another": ["learner-session", _ana, _bo, {"gates.read"}],
+		"learner on nobody": ["learner-session", _ana, null, {"gates.read"}],
+		"unknown role": ["root", _ana, _ana, set()],
+		"no role": [null, _ana, _ana, set()],
+		"ids that are no text": [
+			"learner-session", {"type": "user", "id": null},
+			{"type": "user", "id": null}, {"gates.read"},
+		],
+	}
+	may := {operation |
+		some operation in _all
+		rule.decision == _granted with input as {
+			"caller": {"tenant": "t", "role": tc[0], "principal": tc[1]},
+			"operation": operation,
+			"target": tc[2],
+		}
+	}
+	may == tc[3]
+}
+
+test_refused[note] if {
+	some note, question in {
+		"nothing": {},
+		"unknown operation": {
+			"caller": {"tenant": "t", "role": "admin", "principal": _ana},
+			"operation": "everything",
+			"target": null,
+		},
+		"no operation": {"caller": {"tenant": "t", "role": "admin", "principal": _ana}, "target": null},
+		"no caller": {"operation": "gates.read", "target": null},
+		"a waiver for nobody": {
+			"caller": {"tenant": "t", "role": "admin", "principal": _ana},
+			"operation": "waiver.create",
+		},
+		"a waiver by nobody": {
+			"caller": {"tenant": "t", "role": "admin"},
+			"operation": "waiver.create",
+			"target": _bo,
+		},
+		"an approval by nobody": {
+			"caller": {"tenant": "t", "role": "person", "principal": {"type": "user"}},
+			"operation": "approval.create",
+			"target": null,
+		},
+	}
+	rule.decision == _refused with input as question
+}
