@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine.opa.binary import OpaBinary
 
+from engine.opa.binary import OpaBinary
 from tests.service.running import Service, copy_home, environment, make_home
 
 
