@@ -68,19 +68,28 @@ class Home:
         """Refuse a home that is not there or that a newer version made."""
         if not self.exists():
             raise SetupError(f"there is no home at {self.path}: run `muster init`")
-        text = (self.path / "version").read_text("utf-8").strip()
-        if not text.isdigit() or int(text) > FORMAT:
+        try:
+            text = (self.path / "version").read_bytes().decode("ascii").strip()
+            newer = int(text) > FORMAT
+        except (OSError, ValueError) as exc:
+            raise SetupError(f"{self.path}/version is not a format's number: restore it from a backup ({exc})") from exc
+        if newer:
             raise SetupError(
                 f"the home at {self.path} has format {text}, this Muster knows up to {FORMAT}: use the newer Muster"
             )
+        if not self.database.is_file() or self.database.stat().st_size == 0:
+            raise SetupError(f"the ledger {self.database} is gone: restore it from a backup, nothing else replaces it")
 
     def create(self) -> None:
         """Make folders and keys. Never overwrites a key; `finish` comes last, so that a broken start is seen."""
         if self.exists():
             raise SetupError(f"there is a home at {self.path} already: nothing was changed")
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path.chmod(0o700)
-        (self.path / "keys").mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            (self.path / "keys").mkdir(mode=0o700, exist_ok=True)
+        except OSError as exc:
+            raise SetupError(f"cannot make a home at {self.path}: {exc.strerror}") from exc
         for name in ("bundle", "log"):
             _make_key(self.path / "keys" / f"{name}.pem", self.path / "keys" / f"{name}.pub.pem")
 

@@ -48,15 +48,18 @@ class Runtime:
     settings: Settings
     home: Home
     opa: binary.OpaBinary
+    making: bool = False
     lock: HomeLock = field(init=False)
     ledger: SqliteLedger = field(init=False)
     reader: Reader = field(init=False)
     bundles: BundleStore = field(init=False)
     _active: dict[str, Active] = field(init=False, default_factory=dict)
+    _started: list[Evaluator] = field(init=False, default_factory=list)
     _retiring: set[asyncio.Task[None]] = field(init=False, default_factory=set)
 
     async def __aenter__(self) -> Runtime:
-        self.home.check()
+        if not self.making:
+            self.home.check()
         self.lock = HomeLock(self.home)
         try:
             self.bundles = BundleStore(self.home.bundles)
@@ -79,8 +82,8 @@ class Runtime:
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
-        for active in {a.revision: a for a in self._active.values()}.values():
-            await active.evaluator.stop()
+        for evaluator in self._started:
+            await evaluator.stop()
         if hasattr(self, "ledger"):
             self.ledger.close()
         self.lock.release()
@@ -171,6 +174,7 @@ class Runtime:
     async def _retire_unused(self, active: Active) -> None:
         if all(a.revision != active.revision for a in self._active.values()):
             await active.evaluator.stop()
+            self._started.remove(active.evaluator)
 
     async def _load(self, revision: str) -> Active:
         stored = self.stored(revision)
@@ -185,6 +189,7 @@ class Runtime:
             runtime_dir=self.lock.runtime,
             evaluation_seconds=EVALUATION_SECONDS,
         )
+        self._started.append(evaluator)
         try:
             await evaluator.start()
         except (CouldNotDecide, OpaError) as exc:

@@ -30,7 +30,7 @@ _PRINCIPALS = {
     "admin": ("user", "system"),
 }
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
-_LIFE = re.compile(r"P(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?")
+_LIFE = re.compile(r"P(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?", re.ASCII)
 _LONGEST_DAYS = 3660
 
 
@@ -50,7 +50,7 @@ def make(tenant: str, token_id: str) -> Secret:
 
 
 def authenticate(reader: Reader, text: str, now: str) -> Caller:
-    """Who holds this token; raises Unauthenticated, and never says which part was wrong."""
+    """Who holds this token; raises Unauthenticated. A person who was deactivated holds none."""
     form = _FORM.fullmatch(text)
     if form is None:
         raise Unauthenticated("the token is not one of Muster's")
@@ -63,12 +63,20 @@ def authenticate(reader: Reader, text: str, now: str) -> Caller:
         raise Unauthenticated("the token has been revoked")
     if not now < str(known["expires_at"]):
         raise Unauthenticated("the token has expired")
-    return Caller(
-        tenant=tenant,
-        role=str(known["role"]),
-        principal=principal_of(known["principal"]),
-        token_id=token_id,
-    )
+    principal = principal_of(known["principal"])
+    if not _in_service(reader, tenant, principal):
+        raise Unauthenticated("the person behind the token has been deactivated")
+    return Caller(tenant=tenant, role=str(known["role"]), principal=principal, token_id=token_id)
+
+
+def _in_service(reader: Reader, tenant: str, principal: Principal) -> bool:
+    """Whether a principal may act: systems, people who are active, and people whom the directory does not have."""
+    ref = reader.person(tenant, principal.person) if principal.person else None
+    if ref is None:
+        return True
+    _, state = reader.objects(tenant, [f"person/{ref}"])[f"person/{ref}"]
+    directory = state["directory"] if isinstance(state, dict) else None
+    return isinstance(directory, dict) and directory.get("active") is True
 
 
 def principal_of(state: JSON) -> Principal:
@@ -84,6 +92,9 @@ def parse_principal(role: str, text: str) -> Principal:
     kind, _, name = text.partition(":")
     if kind not in ("user", "system") or not _NAME.fullmatch(name):
         raise BadRequest("unknown principal", (FieldError("/principal", "expected user:ID or system:NAME"),))
+    if name != name.strip() or (kind, name) == ("system", "operator"):
+        detail = "no spaces around the name, and `system:operator` is whoever owns the home's files"
+        raise BadRequest("this principal cannot have a token", (FieldError("/principal", detail),))
     if kind not in _PRINCIPALS[role]:
         wanted = " or ".join(f"{k}:..." for k in _PRINCIPALS[role])
         raise BadRequest("principal does not fit role", (FieldError("/principal", f"{role} needs {wanted}"),))

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.api import problems
@@ -23,7 +24,7 @@ from ledger.model import JSON
 
 BODY_LIMIT = 64 * 1024
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -54,10 +55,13 @@ class Body(BaseModel):
 async def raw(request: Request, limit: int = BODY_LIMIT) -> bytes:
     """The body's bytes; raises TooLarge as soon as it is."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"the body is larger than {limit} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(f"the body is larger than {limit} bytes")
+    except ClientDisconnect as exc:
+        raise BadRequest("the body ended before it was whole") from exc
     return bytes(body)
 
 
@@ -140,16 +144,16 @@ class Envelope:
                 }
             await send(message)
 
-        if not (_utf8(scope.get("raw_path") or b"") and _utf8(scope.get("query_string") or b"")):
-            error = BadRequest("the path or the query is not UTF-8")
+        if not (_readable(scope.get("raw_path") or b"") and _readable(scope.get("query_string") or b"")):
+            error = BadRequest("the path or the query is not UTF-8, or holds control characters")
             await problems.of(error)(scope, receive, answer)
             return
         await self.app(scope, receive, answer)
 
 
-def _utf8(encoded: bytes) -> bool:
+def _readable(encoded: bytes) -> bool:
+    """UTF-8 without control characters: a route's `$` would match before a newline, and take `ID%0A` for `ID`."""
     try:
-        unquote_to_bytes(encoded).decode("utf-8")
+        return not _CONTROL.search(unquote_to_bytes(encoded).decode("utf-8"))
     except UnicodeDecodeError:
         return False
-    return True

@@ -29,7 +29,10 @@ from ledger.canonical import JSON
 
 ROOTS = ["muster", "source", "metadata"]
 MANIFEST, SIGNATURES = ".manifest", ".signatures.json"
-_FORBIDDEN_IN_GATES = re.compile(r"^(default\s+)?(allow|deny|denials|verdict|decision)\b", re.MULTILINE)
+_PACKAGE = re.compile(r"^package[ \t]+(.+)$", re.MULTILINE)
+_PART = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?=[.\[]|\s*$)|(?<=\[\")[^\"]+(?=\"\])")
+_OPEN_PATTERN = re.compile(r"\b(regex\.\w+|sprintf)\((?!\s*[`\"])")
+_VERDICT = re.compile(r"^(default\s+)?(allow|deny|denials|verdict|decision)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,7 @@ def check_archive(archive: bytes, allowlist: str, opa: OpaBinary) -> list[Findin
                 path = root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-        return findings + _opa_check(root, opa) + _gate_rules(root)
+        return findings + _opa_check(root, opa) + _shapes(root)
 
 
 def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON], list[Finding]]:
@@ -110,7 +113,7 @@ def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON
         return {}, [Finding(file=str(policies), line=0, field="", message=message, hint=hint)]
     read = read_source(source)
     findings = read.findings + capabilities.check(policies / capabilities.NAME, opa)
-    findings += _opa_check(policies, opa) + list(_gate_rules(policies))
+    findings += _opa_check(policies, opa) + _shapes(policies)
     data: dict[str, JSON] = {}
     if not read.findings:
         metadata = gates.inspect(policies, opa, read.data)
@@ -143,19 +146,31 @@ def _opa_check(policies: Path, opa: OpaBinary) -> list[Finding]:
     ]
 
 
-def _gate_rules(policies: Path) -> list[Finding]:
-    """A gate states what is met; one that speaks of allowing or denying would have a second opinion."""
+def _shapes(policies: Path) -> list[Finding]:
+    """What OPA does not check: package equals path, patterns are constants, and a gate only states what is met."""
     findings = []
     for path in _rules(policies):
         name = path.relative_to(policies)
-        if name.parts[:2] != ("muster", "gates"):
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as exc:
+            findings.append(Finding(file=str(name), line=0, field="", message=f"is not UTF-8: byte {exc.start}"))
             continue
-        text = path.read_text("utf-8")
-        for match in _FORBIDDEN_IN_GATES.finditer(text):
-            line = text[: match.start()].count("\n") + 1
-            hint = "state what is met; the router decides"
-            message = f"a gate has no rule {match.group(2)}"
-            findings.append(Finding(file=str(name), line=line, field="", message=message, hint=hint))
+        package = _PACKAGE.search(text)
+        wanted = "/".join(name.parts[:-1])
+        if package is None or "/".join(_PART.findall(package.group(1))) != wanted:
+            line = text[: package.start()].count("\n") + 1 if package else 1
+            message = f"its package is not its folder, {wanted}"
+            hint = "another room's rules would be changed from here"
+            findings.append(Finding(file=str(name), line=line, field="package", message=message, hint=hint))
+        forbidden = [(_OPEN_PATTERN, "takes a pattern or format that is not a constant", "write the pattern out")]
+        if name.parts[:2] == ("muster", "gates"):
+            forbidden.append((_VERDICT, "a gate has no such rule", "state what is met; the router decides"))
+        for pattern, message, hint in forbidden:
+            for match in pattern.finditer(text):
+                line = text[: match.start()].count("\n") + 1
+                field = match.group(0).strip().rstrip("(")
+                findings.append(Finding(file=str(name), line=line, field=field, message=message, hint=hint))
     return findings
 
 

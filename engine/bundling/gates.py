@@ -33,6 +33,7 @@ from engine.bundling.source import (
 from engine.opa.binary import OpaBinary
 from ledger.canonical import JSON
 
+_MET = re.compile(r'met contains "([^"]+)"')
 _DIRECTORY = ("active", "persona", "customer", "locale", "zone")
 _PATHS = re.compile(
     r"subject\.(active|persona|customer|locale|zone)"
@@ -128,6 +129,7 @@ def inspect(policies: Path, opa: OpaBinary, source: dict[str, JSON]) -> Metadata
             continue
         gate = _gate(metadata, file, line, custom, path[2], source)
         if gate is not None:
+            metadata.findings += _stray_codes(policies, gate)
             gates[path[2]] = {
                 **gate.model_dump(mode="json", exclude_none=True, by_alias=True),
                 "title": annotation["annotations"].get("title", path[2]),
@@ -151,6 +153,21 @@ def inspect(policies: Path, opa: OpaBinary, source: dict[str, JSON]) -> Metadata
         metadata.findings.append(Finding(file="muster/gate", line=0, field="custom.requirements", message=message))
     metadata.data["gates"] = gates
     return metadata
+
+
+def _stray_codes(policies: Path, gate: Gate) -> Iterator[Finding]:
+    """Codes that a rule meets and that are no condition of its gate: a typo here would deny for ever."""
+    own = {r.code for r in gate.requirements if r.requires is None}
+    for path in sorted((policies / "muster" / "gates" / gate.action).glob("*.rego")):
+        if path.name.endswith("_test.rego"):
+            continue
+        for number, text in enumerate(path.read_text("utf-8").splitlines(), 1):
+            met = _MET.match(text)
+            if met and met.group(1) not in own:
+                message = f"{met.group(1)} is no requirement that this gate judges itself"
+                hint = f"one of {', '.join(sorted(own))}"
+                file = str(path.relative_to(policies))
+                yield Finding(file=file, line=number, field="met", message=message, hint=hint)
 
 
 def _annotations(policies: Path, opa: OpaBinary) -> Iterator[dict[str, Any]]:

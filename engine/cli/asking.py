@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
+from urllib.parse import quote
 
 from engine.cli import output
 from engine.cli.client import call, connected, send
@@ -76,7 +77,7 @@ def _decide(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _explain(arguments: argparse.Namespace, settings: Settings) -> int:
-    answer = call(settings, arguments.tenant, "GET", f"/v1/decisions/{arguments.decision_id}")
+    answer = call(settings, arguments.tenant, "GET", f"/v1/decisions/{quote(arguments.decision_id, safe='')}")
     if answer.status != 200 or not isinstance(answer.body, dict):
         return output.refused(answer.status, answer.body)
     record = answer.body

@@ -63,12 +63,14 @@ def _adjust_clock(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 @contextmanager
-def open_reader(settings: Settings) -> Iterator[Reader]:
-    """The home's ledger, read only."""
+def open_reader(settings: Settings, tenant: str) -> Iterator[Reader]:
+    """The home's ledger, read only; raises BadRequest for a tenant that it does not have."""
     home = Home(settings.home)
     home.check()
     reader = SqliteReader(home.database)
     try:
+        if tenant not in reader.tenants():
+            raise BadRequest(f"--tenant: there is no log of tenant {tenant}")
         yield reader
     finally:
         reader.close()
@@ -87,7 +89,10 @@ def _replay(arguments: argparse.Namespace, settings: Settings) -> int:
         id=arguments.id,
     )
     home = Home(settings.home)
-    with open_reader(settings) as reader, tempfile.TemporaryDirectory(prefix="muster-replay-") as runtime:
+    with (
+        open_reader(settings, arguments.tenant) as reader,
+        tempfile.TemporaryDirectory(prefix="muster-replay-") as runtime,
+    ):
         replayer = Replayer(
             reader=reader,
             bundles=BundleStore(home.bundles),
@@ -115,7 +120,7 @@ def _tell(report: Report, arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace, settings: Settings) -> int:
-    with open_reader(settings) as reader:
+    with open_reader(settings, arguments.tenant) as reader:
         report = verify(reader, arguments.tenant)
     if arguments.json:
         output.machine(report.described())

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+
+import httpx
 
 from engine.bundling.errors import BundlingError
 from engine.cli import asking, audit, operating, policy
@@ -48,10 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MusterError as exc:
         progress(f"muster: {exc}")
         return UNAVAILABLE
+    except OSError as exc:
+        progress(f"muster: {exc.filename or 'system'}: {exc.strerror or exc}")
+        return UNAVAILABLE
+    except (UnicodeError, httpx.InvalidURL) as exc:
+        progress(f"muster: an argument holds characters that cannot be sent: {exc}")
+        return USAGE
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
+    except Exception:  # noqa: BLE001 - our own mistake: the traceback is for us, and exit code 1 would be a "no"
+        traceback.print_exc()
         return UNAVAILABLE
 
 

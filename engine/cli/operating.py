@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from urllib.parse import quote
 
 from engine.cli import output
 from engine.cli.client import call, find_opa
@@ -137,7 +138,7 @@ def _token_list(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _token_revoke(arguments: argparse.Namespace, settings: Settings) -> int:
-    answer = call(settings, arguments.tenant, "DELETE", f"/v1/tokens/{arguments.id}")
+    answer = call(settings, arguments.tenant, "DELETE", f"/v1/tokens/{quote(arguments.id, safe='')}")
     if answer.status != 200 or not isinstance(answer.body, dict):
         return output.refused(answer.status, answer.body)
     if arguments.json:

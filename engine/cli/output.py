@@ -39,6 +39,4 @@ def refused(status: int, body: JSON) -> int:
     for error in errors if isinstance(errors, list) else ():
         if isinstance(error, dict):
             progress(f"  {error['pointer']}: {error['detail']}")
-    if status == 503:
-        return UNAVAILABLE
-    return NO if status in (401, 403, 404, 409) else USAGE
+    return UNAVAILABLE if status >= 500 else USAGE

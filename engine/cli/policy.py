@@ -99,11 +99,16 @@ def _activate(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _rollback(arguments: argparse.Namespace, settings: Settings) -> int:
-    revisions = [str(e.value["revision"]) for e in _activations(settings, arguments.tenant)]
-    earlier = [r for r in revisions if r != revisions[-1]]
-    if not earlier:
-        raise NotFound("no other revision was active before: there is nothing to roll back to")
-    return asyncio.run(_put_into_force(arguments, settings, earlier[-1]))
+    trail: list[str] = []
+    for entry in _activations(settings, arguments.tenant):
+        revision = str(entry.value["revision"])
+        if trail[-2:-1] == [revision]:
+            trail.pop()  # a way back: the revision that was left does not come again
+        elif trail[-1:] != [revision]:
+            trail.append(revision)
+    if len(trail) < 2:
+        raise NotFound("there is no earlier revision to roll back to: activate one by its name (`muster policy list`)")
+    return asyncio.run(_put_into_force(arguments, settings, trail[-2]))
 
 
 async def _put_into_force(arguments: argparse.Namespace, settings: Settings, revision: str) -> int:
@@ -120,6 +125,6 @@ async def _put_into_force(arguments: argparse.Namespace, settings: Settings, rev
 
 
 def _activations(settings: Settings, tenant: str) -> Iterator[Entry]:
-    with open_reader(settings) as reader:
+    with open_reader(settings, tenant) as reader:
         size = reader.head(tenant).size
         yield from (e for e in reader.entries(tenant, 0, size) if e.kind == "activation")

@@ -22,8 +22,7 @@ from engine.cli.output import UNAVAILABLE, YES, progress
 from engine.cli.setup import build_and_store, make_home
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
-from engine.errors import SetupError
-from engine.home import CONTROL_SOCKET, Home, write_private
+from engine.home import CONTROL_SOCKET, Busy, Home, write_private
 from engine.runtime import DEFAULT_TENANT, Runtime
 from engine.settings import Settings, TcpListen, UnixListen
 
@@ -141,7 +140,7 @@ def _listen(where: TcpListen | UnixListen) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((where.host, where.port))
     except OSError as exc:
-        raise SetupError(f"cannot listen on {where}: {exc.strerror}; choose another MUSTER_LISTEN") from exc
+        raise Busy(f"cannot listen on {_url(where)}: {exc.strerror}; choose another MUSTER_LISTEN") from exc
     return listener
 
 

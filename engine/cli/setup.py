@@ -27,13 +27,13 @@ def build_and_store(settings: Settings, home: Home, opa: OpaBinary) -> str:
 async def make_home(settings: Settings, opa: OpaBinary) -> tuple[str, str]:
     """Make a home and activate what is configured; returns the first admin token, and the revision.
 
-    Nothing counts as made before the revision has passed every check: the home's version is written last of all files.
+    Nothing counts as made before the first revision decides: the home's version is written last of all files, and a
+    start that was broken off is begun again.
     """
     home = Home(settings.home)
     home.create()
     revision = build_and_store(settings, home, opa)
-    home.finish()
-    async with Runtime(settings=settings, home=home, opa=opa) as runtime:
+    async with Runtime(settings=settings, home=home, opa=opa, making=True) as runtime:
         caller = operator(DEFAULT_TENANT)
         await runtime.activate(DEFAULT_TENANT, revision, caller, "the first revision of this home")
         secret, _ = await Tokens(Writer(runtime)).create(
@@ -42,4 +42,5 @@ async def make_home(settings: Settings, opa: OpaBinary) -> tuple[str, str]:
             ADMIN_TOKEN_LIFE,
             Once.of(caller, None, "init"),
         )
+        home.finish()
     return secret.text, revision

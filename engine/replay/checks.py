@@ -5,6 +5,8 @@
 2. `revision`: the revision is the one that was active at this index.
 3. `instant`: `now <= at` within the bound, and the answer was still valid when it was recorded.
 
+Besides, `record`: it says the same thing throughout; and `caller`: its author held a token that was in force.
+
 The fourth, `result`, is `rego(revision, input) = result` (`engine.replay.replay`). The fourth alone would let an
 operator record invented facts. What the decider builds is built again here with the decider's own pure functions.
 """
@@ -19,10 +21,12 @@ from engine.decide import inputs
 from engine.decide.record import AWARD, CERTIFIED, GATE
 from engine.decide.request import Entity, Request
 from ledger import canonical, instants
-from ledger.model import JSON, Entry
-from ledger.reduce import Reduction
+from ledger.model import JSON, Entry, Person
+from ledger.reduce import REDUCER, Reduction
 
 LATEST_MS = 2000
+LONGEST_CALL_MS = 600_000
+"""How long after its caller was authenticated an entry may still be appended (an import of many rows)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,7 @@ def check(entry: Entry, past: Past, catalogue: Catalogue) -> Iterator[Finding]:
         return Finding(index=entry.index, id=entry.id, check=which, detail=detail)
 
     record = entry.value
+    yield from (finding("record", d) for d in _coherent(entry, record))
     if record["revision"] != past.revision:
         yield finding("revision", f"revision {record['revision']} was not active, {past.revision} was")
     asked = record["input"]
@@ -87,6 +92,50 @@ def check(entry: Entry, past: Past, catalogue: Catalogue) -> Iterator[Finding]:
     yield from (finding("facts", d) for d in _facts(entry, asked, states, past, catalogue))
     if entry.kind == "certification":
         yield from (finding("facts", d) for d in _award(entry, asked, past))
+
+
+def callers(entry: Entry, past: Past) -> Iterator[Finding]:
+    """Whoever an entry names as its author held a token that the ledger had issued, with that role and principal."""
+    record = entry.value
+    named = record.get("caller", record.get("by"))
+    for caller in named if isinstance(named, list) else [named]:
+        if isinstance(caller, dict) and not _held_token(caller, entry, past):
+            detail = f"no token {caller.get('token')} was in force for {caller.get('role')} {caller.get('principal')}"
+            yield Finding(index=entry.index, id=entry.id, check="caller", detail=detail)
+
+
+def _held_token(caller: dict[str, JSON], entry: Entry, past: Past) -> bool:
+    principal = _table(caller["principal"])
+    if caller["token"] is None:  # the operator, who owns the home's files and needs no token
+        return caller["role"] == "admin" and principal == {"type": "system", "id": "operator"}
+    token = past.reduction.state(f"token/{caller['token']}")
+    if token is None:
+        return False
+    holder = _table(token["principal"])
+    if holder["type"] == "user":
+        same = principal == {"type": "user", "ref": past.reduction.ref(Person("user", str(holder["id"])))}
+    else:
+        same = principal == holder
+    earliest = instants.parse(entry.at) - LONGEST_CALL_MS
+    ends = [str(token[k]) for k in ("expires_at", "revoked_at") if token.get(k) is not None]
+    return same and token["role"] == caller["role"] and all(instants.parse(end) > earliest for end in ends)
+
+
+def _coherent(entry: Entry, record: dict[str, JSON]) -> Iterator[str]:
+    """Does a record say the same thing throughout?"""
+    if record["strict"] is not True or record["reducer"] != REDUCER:
+        yield f"strict {record['strict']}, reducer {record['reducer']}: not how this version decides"
+    if entry.kind != "decision":
+        return
+    result = _table(record["result"])
+    if record["undecided"] is not None:
+        if record["result"] is not None or record["reads"] != []:
+            yield "it says that it could not decide, and has an answer"
+        return
+    if record["evidence"] != result.get("evidence") or record["mode"] != result.get("mode"):
+        yield "its evidence or mode is not that of its answer"
+    if record["evaluator"] != "own":
+        yield f"an evaluator {record['evaluator']} is not known"
 
 
 def _instants(entry: Entry, asked: dict[str, JSON], result: JSON) -> Iterator[str]:

@@ -18,14 +18,17 @@ from engine.bundling.errors import BundlingError
 from engine.bundling.store import BundleStore
 from engine.opa.errors import CouldNotDecide, OpaError
 from engine.opa.evaluator import Evaluator
-from engine.replay.checks import Finding, Past, check
+from engine.replay.checks import Finding, Past, callers, check
 from ledger import canonical
+from ledger.errors import LedgerError
 from ledger.model import JSON, Entry
 from ledger.store import Reader
 
 _AT_ONCE = 32
 _REPLAYED = ("decision", "certification")
 _EVALUATION_SECONDS = 10.0
+_MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, LedgerError)
+"""What a record that we never wrote may raise when it is read as if we had: a finding, not the end of the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ class Report:
 
 @dataclass(slots=True)
 class _Loaded:
+    capabilities: str
     catalogue: Catalogue
     evaluator: Evaluator
 
@@ -98,16 +102,12 @@ class Replayer:
         waiting: list[tuple[Entry, Evaluator]] = []
         async with self._stack:
             for entry in self.reader.entries(tenant, 0, size):
-                if entry.payload is None:
-                    report.erased += entry.kind in _REPLAYED
-                elif selection.takes(entry):
-                    loaded = await self._load(entry)
-                    if isinstance(loaded, str):
-                        report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=loaded))
-                    else:
-                        report.findings += check(entry, past, loaded.catalogue)
-                        waiting.append((entry, loaded.evaluator))
-                past.advance(entry)
+                try:
+                    await self._look(entry, past, selection, report, waiting)
+                    past.advance(entry)
+                except _MALFORMED as exc:
+                    detail = f"the record is not one of ours: {exc!r}"
+                    report.findings.append(Finding(index=entry.index, id=entry.id, check="record", detail=detail))
                 if len(waiting) >= _AT_ONCE:
                     await self._evaluate(waiting, report)
                     self.progress(entry.index + 1, size)
@@ -115,6 +115,26 @@ class Replayer:
             self.progress(size, size)
         report.findings.sort(key=lambda f: (f.index, f.check))
         return report
+
+    async def _look(
+        self, entry: Entry, past: Past, selection: Selection, report: Report, waiting: list[tuple[Entry, Evaluator]]
+    ) -> None:
+        """Check one entry against the past; what has to be evaluated is put with what waits."""
+        if entry.payload is None:
+            report.erased += entry.kind in _REPLAYED
+            return
+        report.findings += callers(entry, past)
+        if not selection.takes(entry):
+            return
+        loaded = await self._load(entry)
+        if isinstance(loaded, str):
+            report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=loaded))
+            return
+        report.findings += check(entry, past, loaded.catalogue)
+        if entry.value["capabilities"] != loaded.capabilities:
+            detail = "it names other capabilities than its revision was built with"
+            report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=detail))
+        waiting.append((entry, loaded.evaluator))
 
     async def _evaluate(self, waiting: list[tuple[Entry, Evaluator]], report: Report) -> None:
         decided = [(e, v) for e, v in waiting if e.value.get("undecided") is None]
@@ -132,10 +152,10 @@ class Replayer:
         assert isinstance(opa, dict)
         key = (str(entry.value["revision"]), str(opa["sha256"]), str(opa["version"]))
         if key not in self._loaded:
-            self._loaded[key] = await self._start(*key, capabilities=str(entry.value["capabilities"]))
+            self._loaded[key] = await self._start(*key)
         return self._loaded[key]
 
-    async def _start(self, revision: str, opa_sha256: str, version: str, capabilities: str) -> _Loaded | str:
+    async def _start(self, revision: str, opa_sha256: str, version: str) -> _Loaded | str:
         if not re.fullmatch(r"[0-9a-f]{64}", revision) or not re.fullmatch(r"[0-9a-f]{64}", opa_sha256):
             return "the record names no revision or OPA that could be in the store"
         try:
@@ -152,9 +172,7 @@ class Replayer:
             await evaluator.start()
         except (OSError, OpaError, CouldNotDecide, BundlingError) as exc:
             return f"revision {revision} cannot be loaded again: {exc}"
-        if stored.capabilities != capabilities:
-            return f"the record names other capabilities than revision {revision} was built with"
-        return _Loaded(Catalogue(stored.data), evaluator)
+        return _Loaded(stored.capabilities, Catalogue(stored.data), evaluator)
 
 
 async def _differs(entry: Entry, evaluator: Evaluator) -> str | None:

@@ -91,9 +91,21 @@ GATE = "muster/gates/data-export/data-export.rego"
 @pytest.mark.parametrize(
     ("file", "spoil", "message"),
     [
-        (GATE, lambda t: t + "\nallow := true\n", "no rule allow"),
+        (GATE, lambda t: t + "\nallow := true\n", "allow: a gate has no such rule"),
         (GATE, lambda t: t.replace("package muster", "# nothing\npackage nowhere", 1), "no gate with METADATA"),
         (GATE, lambda t: t.replace("action: data-export", "action: data_export"), "custom.action"),
+        (
+            GATE,
+            lambda t: t.replace('package muster.gates["data-export"]', "package muster.gate"),
+            "package is not its folder",
+        ),
+        (
+            GATE,
+            lambda t: t.replace('met contains "ticket-present"', 'met contains "ticket"'),
+            "no requirement that this gate",
+        ),
+        (GATE, lambda t: t.replace("regex.match(`", "regex.match(input.context.ticket, `", 1), "not a constant"),
+        (GATE, lambda t: t.replace("# METADATA", "# \udcff", 1), "is not UTF-8"),
         (GATE, lambda t: t.replace("code: ticket-present", "code: customer-named"), "there twice"),
         (GATE, lambda t: t.replace("scope: data-export,", "scope: date-export,"), "no date-export among"),
         (GATE, lambda t: t.replace("within: P12M", "within: a year"), "within"),
@@ -118,8 +130,8 @@ def test_a_mistake_in_the_rules_is_told(
     """Rules, METADATA and allowlist: nothing is built, and the finding says why."""
     path = policies / file
     text = path.read_text("utf-8")
-    path.write_text(spoil(text), "utf-8")
-    assert path.read_text("utf-8") != text, "the case spoils nothing"
+    assert spoil(text) != text, "the case spoils nothing"
+    path.write_text(spoil(text), "utf-8", "surrogateescape")
     findings = check(policies, COMPANYOS, opa_binary)
     assert any(message in str(f) for f in findings), [str(f) for f in findings]
 

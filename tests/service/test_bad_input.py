@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -119,6 +120,48 @@ def test_nobody_waives_for_themselves(service: Service) -> None:
     service.call("sam-as-admin", "POST", "/v1/waivers", waiver, want=403)
 
 
+def test_a_deactivated_person_holds_no_token(service: Service) -> None:
+    """Whatever their role: the call after the deactivation is 401."""
+    service.person("ulf")
+    made = service.call("admin", "POST", "/v1/tokens", {"role": "admin", "principal": "user:ulf"})
+    service.tokens["ulf-as-admin"] = made["token"]
+    service.call("ulf-as-admin", "GET", "/v1/tokens")
+    service.person("ulf", active=False)
+    service.call("ulf-as-admin", "GET", "/v1/tokens", want=401)
+    service.person("ulf")
+    service.call("ulf-as-admin", "GET", "/v1/tokens")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("principal", "system:operator"),
+        ("principal", "user:someone "),
+        ("principal", "someone"),
+        ("role", "root"),
+        ("expires", "P1M"),
+        ("expires", "P\u0661D"),
+        ("expires", "PT0S"),
+    ],
+)
+def test_odd_tokens_are_not_issued(service: Service, field: str, value: str) -> None:
+    """Names that only look like somebody's, roles and durations that are none."""
+    wanted = {"role": "admin", "principal": "user:someone", field: value}
+    problem = service.call("admin", "POST", "/v1/tokens", wanted, want=400)
+    assert [e["pointer"] for e in problem["errors"]] == [f"/{field}"]
+
+
+def test_a_body_that_is_cut_off_leaves_no_fault(service: Service) -> None:
+    """A caller that goes away in the middle of a body: nothing is recorded, nothing is logged as our fault."""
+    host, port = service.url.removeprefix("http://").split(":")
+    log = service.home.parent / f"{service.home.name}.log"
+    with socket.create_connection((host, int(port))) as connection:
+        head = f"POST /v1/decisions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.token('gateway')}\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{{".encode())
+    assert service.http("GET", "/healthz").status_code == 200
+    assert "Traceback" not in log.read_text("utf-8")
+
+
 def test_a_revoked_token_is_refused_at_once(service: Service) -> None:
     """The call after the revocation is 401."""
     made = service.call("admin", "POST", "/v1/tokens", {"role": "gateway", "principal": "system:g"})
@@ -177,7 +220,17 @@ def test_stray_and_double_parameters_are_refused(service: Service) -> None:
     service.call("app", "GET", "/v1/is-certified?user=a", want=400)
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/decisions/none", "/v1/subjects/%FF", "/v1/is-certified?user=%ff"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/nothing",
+        "/v1/subjects/u%0a",
+        "/v1/subjects/u%00",
+        "/v1/decisions/none",
+        "/v1/subjects/%FF",
+        "/v1/is-certified?user=%ff",
+    ],
+)
 def test_odd_paths_get_problem_documents(service: Service, path: str) -> None:
     """Unknown paths and ones that are not UTF-8 are problems too, never a 500."""
     answer = service.http("GET", path, role="auditor")

@@ -36,8 +36,8 @@ def test_a_forward_jump_is_cured_by_two_people(new_service: Callable[[], Service
     assert "before the newest entry" in service.http("GET", "/readyz").json()["detail"]
     assert service.http("POST", "/v1/decisions", role="gateway", json=export("pat")).status_code == 503
     words = ("ledger", "adjust-clock", "--reason", "the clock was a day ahead", "--token", ann["token"], "--token")
-    service.muster(*words, ann["token"], want=1)
-    service.muster(*words, service.token("gateway"), want=1)
+    service.muster(*words, ann["token"], want=2)
+    service.muster(*words, service.token("gateway"), want=2)
     service.muster(*words, bob["token"])
     until(lambda: service.http("GET", "/readyz").status_code == 200, "the service is ready")
     assert service.decide("pat")["verdict"] == "deny"

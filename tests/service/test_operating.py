@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.service.running import Service, environment, export
+from tests.service.running import ROOT, Service, environment, export
 
 
 def test_a_second_start_on_one_home_says_so_and_stops(service: Service) -> None:
@@ -26,6 +27,58 @@ def test_a_home_of_a_newer_version_is_refused(new_service: Callable[[], Service]
     done = service.muster("serve", want=2)
     assert "use the newer Muster" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_lost_ledger_is_not_replaced(new_service: Callable[[], Service]) -> None:
+    """Nothing but `init` makes a ledger: an empty one in its place would be whole, and say nothing."""
+    service = new_service()
+    (service.home / "ledger.db").unlink()
+    for words in (("serve",), ("serve", "--demo"), ("token", "list"), ("ledger", "verify"), ("init",)):
+        done = service.muster(*words, want=2)
+        assert "Traceback" not in done.stderr
+    assert not (service.home / "ledger.db").exists()
+
+
+def test_a_start_that_was_broken_off_is_begun_again(new_service: Callable[[], Service]) -> None:
+    """A home without its version file was never made: `init` makes it, and keeps keys that are there."""
+    service = new_service()
+    (service.home / "version").unlink()
+    key = (service.home / "keys" / "bundle.pem").read_bytes()
+    service.muster("token", "list", want=2)
+    service.muster("init")
+    service.muster("token", "list")
+    assert (service.home / "keys" / "bundle.pem").read_bytes() == key
+
+
+def test_rollback_goes_back_and_not_to_and_fro(new_service: Callable[[], Service], tmp_path: Path) -> None:
+    """Three revisions, two rollbacks: the first decides again; a third has nowhere to go."""
+    service = new_service()
+    first = service.muster("policy", "list").stdout.split()[1]
+    for number in (2, 3):
+        source = tmp_path / str(number)
+        shutil.copytree(ROOT / "bundles" / "companyos", source)
+        text = (source / "source.yaml").read_text("utf-8")
+        (source / "source.yaml").write_text(text.replace("1.0.0", f"{number}.0.0"), "utf-8")
+        service.muster("policy", "activate", MUSTER_BUNDLE=str(source))
+    service.muster("policy", "rollback")
+    assert first in service.muster("policy", "rollback").stdout
+    assert "no earlier revision" in service.muster("policy", "rollback", want=2).stderr
+
+
+def test_odd_arguments_are_usage(service: Service) -> None:
+    """A tenant or ID that is not there, or cannot be sent: exit code 2 and a sentence."""
+    for words in (
+        ("ledger", "verify", "--tenant", "nope"),
+        ("replay", "--tenant", "nope"),
+        ("explain", "../subjects/ada"),
+        ("explain", "a\nb"),
+        ("explain", "nope"),
+        ("token", "list", "--tenant", "é"),
+        ("policy", "activate", "0" * 64),
+    ):
+        done = service.muster(*words, want=2)
+        assert done.stderr.strip()
+        assert "Traceback" not in done.stderr
 
 
 def test_the_home_is_its_owners_alone(service: Service) -> None:
@@ -88,7 +141,7 @@ def test_a_token_in_the_environment_is_who_a_command_acts_as(service: Service) -
         "app",
         "--principal",
         "system:x",
-        want=1,
+        want=2,
         MUSTER_TOKEN=service.token("gateway"),
     )
     assert "403" in done.stderr

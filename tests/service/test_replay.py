@@ -114,6 +114,44 @@ def test_another_revision_is_named(told: Service, tmp_path: Path) -> None:
     assert any(f["check"] == "revision" for f in bent(told, tmp_path, swap))
 
 
+@pytest.mark.parametrize(
+    ("change", "which"),
+    [
+        ({"undecided": {"cause": "timeout", "detail": "x"}}, "record"),
+        ({"evidence": []}, "record"),
+        ({"strict": False}, "record"),
+        ({"capabilities": "0" * 64}, "revision"),
+        ({"caller": {"role": "app", "token": None, "principal": {"type": "system", "id": "operator"}}}, "caller"),
+        ({"input": {}}, "record"),
+        ({"reads": [["a"]]}, "record"),
+    ],
+)
+def test_a_bent_record_is_named(told: Service, tmp_path: Path, change: dict[str, Any], which: str) -> None:
+    """What a record says of itself has to fit; one that is none of ours is a finding, and the run goes on."""
+
+    def bend(payload: dict[str, Any]) -> bool:
+        result = payload.get("result")
+        if payload.get("entrypoint") != "muster/gate/decision" or not result or result["verdict"] != "allow":
+            return False
+        payload.update(change)
+        return True
+
+    findings = bent(told, tmp_path, bend)
+    assert any(f["check"] == which for f in findings), findings
+
+
+def test_a_token_that_was_never_issued_is_named(told: Service, tmp_path: Path) -> None:
+    """A waiver, say, under a token that only stood in the projection."""
+
+    def forge(payload: dict[str, Any]) -> bool:
+        if "caller" not in payload or payload["caller"]["token"] is None:
+            return False
+        payload["caller"]["token"] = "01890000-0000-7000-8000-000000000000"
+        return True
+
+    assert any(f["check"] == "caller" for f in bent(told, tmp_path, forge))
+
+
 def test_a_changed_byte_of_a_bundle_is_named(told: Service, tmp_path: Path) -> None:
     """A bundle whose content is not what its name says is not evaluated."""
     home = tmp_path / "home"
