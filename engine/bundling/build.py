@@ -113,9 +113,10 @@ def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON
         return {}, [Finding(file=str(policies), line=0, field="", message=message, hint=hint)]
     read = read_source(source)
     findings = read.findings + capabilities.check(policies / capabilities.NAME, opa)
-    findings += _opa_check(policies, opa) + _shapes(policies)
+    rules = _opa_check(policies, opa) + _shapes(policies)
+    findings += rules
     data: dict[str, JSON] = {}
-    if not read.findings:
+    if not read.findings and not rules:  # METADATA of rules that cannot be read would only seem to be missing
         metadata = gates.inspect(policies, opa, read.data)
         findings += metadata.findings
         data = {"source": read.data, "metadata": metadata.data}

@@ -319,6 +319,9 @@ def _references(source: Source) -> None:
 
     def need(document: str, place: tuple[str | int, ...], kind: str, name: str, known: Iterable[str]) -> bool:
         known = set(known)
+        file = "policies" if kind == "policy" else f"{kind}s"
+        if file in FILES and file not in source.models:
+            return False  # the file that should know it is broken itself, which is told already
         if name not in known:
             source.documents[document].wrong(
                 place, f"there is no {kind} {name}", _near(name, known, "define it, or name another")

@@ -92,7 +92,7 @@ GATE = "muster/gates/data-export/data-export.rego"
     ("file", "spoil", "message"),
     [
         (GATE, lambda t: t + "\nallow := true\n", "allow: a gate has no such rule"),
-        (GATE, lambda t: t.replace("package muster", "# nothing\npackage nowhere", 1), "no gate with METADATA"),
+        (GATE, lambda t: t.replace("# METADATA", "# WORDS", 1), "no gate with METADATA"),
         (GATE, lambda t: t.replace("action: data-export", "action: data_export"), "custom.action"),
         (
             GATE,
