@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.api import decisions, operations, people, problems
@@ -13,7 +14,9 @@ from engine.runtime import Runtime
 
 def create_app(runtime: Runtime) -> FastAPI:
     """The HTTP application over a runtime that has been started."""
-    app = FastAPI(
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
         title="Muster",
         summary="May this person do this now?",
         description="Answers from what a tamper-evident ledger proves a person has learned, and records every answer.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from engine.access import tokens
 from engine.access.caller import Caller, operator
@@ -98,8 +99,13 @@ class Call:
         return Once.of(self.caller, self.idempotency_key, list(request))
 
 
+_BEARER = HTTPBearer(auto_error=False, description="a token of `muster token create`")
+
+
 async def call(
-    request: Request, idempotency_key: Annotated[str | None, Header(min_length=1, max_length=256)] = None
+    request: Request,
+    _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=256)] = None,
 ) -> Call:
     """Authenticate a call. The operator's own socket needs no token; everything else does."""
     found = services(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import Any
 
@@ -236,6 +237,20 @@ def test_odd_paths_get_problem_documents(service: Service, path: str) -> None:
     answer = service.http("GET", path, role="auditor")
     assert answer.status_code in (400, 404)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_documentation_is_whole_and_ours(service: Service) -> None:
+    """OpenAPI describes every body and who may call; its page loads nothing from anybody else."""
+    document = service.http("GET", "/openapi.json").json()
+    assert "$ref" not in json.dumps(document["paths"]["/v1/decisions"]["post"]["requestBody"])
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], path
+            assert ("requestBody" in operation) == (method in ("post", "put")), path
+    page = service.http("GET", "/docs").text
+    assert "://" not in page.replace("http://www.w3.org", "")
+    for asset in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert service.http("GET", asset).status_code == 200
 
 
 def test_the_request_id_is_echoed(service: Service) -> None:
