@@ -18,18 +18,8 @@ from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from engine.bundling.errors import Finding
-from engine.bundling.source import (
-    Days,
-    Duration,
-    Id,
-    PolicyId,
-    RunbookId,
-    Strict,
-    Text,
-    TrackId,
-    scope_modules,
-    track_modules,
-)
+from engine.bundling.models import Days, Duration, Id, PolicyId, RunbookId, Strict, Text, TrackId
+from engine.bundling.source import scope_modules, track_modules
 from engine.opa.binary import OpaBinary
 from ledger.canonical import JSON
 

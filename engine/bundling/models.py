@@ -1,0 +1,187 @@
+"""The models of a source's files: typed, and with no key that is not known.
+
+What one file says of another is checked in `engine.bundling.references`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, model_validator
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
+PolicyId = Annotated[str, StringConstraints(pattern=r"^POL(-[A-Z0-9]+)+$", max_length=64)]
+RunbookId = Annotated[str, StringConstraints(pattern=r"^RB(-[A-Z0-9]+)+$", max_length=64)]
+TrackId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/(core|advanced)$", max_length=80)]
+Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}$")]
+Duration = Annotated[str, StringConstraints(pattern=r"^P[1-9]\d{0,2}M$|^P[1-9]\d{0,3}D$")]
+Days = Annotated[str, StringConstraints(pattern=r"^P[1-9]\d{0,3}D$")]
+Instant = Annotated[str, StringConstraints(pattern=r"^2[0-2]\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z$")]
+Tier = Literal["completed", "proficient"]
+TIERS = ("completed", "proficient")
+
+
+class Strict(BaseModel):
+    """A mapping of the source: typed, with no key that is not known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class About(Strict):
+    """source.yaml"""
+
+    name: Id
+    version: Version
+    title: Text
+
+
+class Action(Strict):
+    """An action that has a gate."""
+
+    title: Text
+    risk: Literal["high", "medium"]
+
+
+class Persona(Strict):
+    """A persona and its two tracks."""
+
+    title: Text
+    core: TrackId | None
+    advanced: TrackId | None
+
+
+class TrackModule(Strict):
+    """A module of a track, with the tier it asks."""
+
+    module: Id
+    tier: Tier
+
+
+class Track(Strict):
+    """A list of modules."""
+
+    title: Text
+    persona: Id
+    level: Literal["core", "advanced"]
+    modules: list[TrackModule] = Field(min_length=1, max_length=64)
+
+
+class Take(Strict):
+    """One part of what a scope takes: a module or a track, at a tier."""
+
+    module: Id | None = None
+    track: TrackId | None = None
+    tier: Tier
+
+    @model_validator(mode="after")
+    def _one(self) -> Take:
+        if (self.module is None) == (self.track is None):
+            raise ValueError("name either a module or a track")
+        return self
+
+
+class Scope(Strict):
+    """What it takes to be certified, and for how long that holds."""
+
+    title: Text
+    takes: list[Take] = Field(min_length=1, max_length=32)
+    valid: Duration
+    renewal: Literal["completion"]
+    within_parts: Duration
+    renewal_window: Days = "P30D"
+
+
+class Policy(Strict):
+    """An organisation's policy."""
+
+    title: Text
+    summary: Text
+
+
+class Runbook(Strict):
+    """What to do when it happens."""
+
+    title: Text
+    within_minutes: Annotated[int, Field(ge=1, le=100_000)] | None
+    steps: list[Text] = Field(min_length=1, max_length=50)
+
+
+class Recertify(Strict):
+    """Passes of an older major version count only until an instant."""
+
+    below: Annotated[int, Field(ge=1)]
+    by: Instant
+
+
+class Module(Strict):
+    """modules/<id>/module.yaml"""
+
+    title: Text
+    kind: Literal["course", "micro_lesson", "walkthrough", "quiz", "simulation"]
+    version: Version
+    minutes: Annotated[int, Field(ge=1, le=600)]
+    tier: Tier
+    owner: Id
+    policies: list[PolicyId] = Field(min_length=1)
+    runbooks: list[RunbookId] = Field(default_factory=list)
+    scopes: list[Id] = Field(default_factory=list)
+    tags: list[Id] = Field(default_factory=list)
+    summary: Text
+    recertify: Recertify | None = None
+
+
+class Destination(Strict):
+    """Where an export may go, by exact ID."""
+
+    id: Text
+    title: Text
+
+
+class Dataset(Strict):
+    """The columns of a dataset, classed."""
+
+    columns: dict[str, Literal["public", "personal", "secret"]] = Field(min_length=1)
+
+
+class Exports(Strict):
+    """exports.yaml"""
+
+    destinations: list[Destination]
+    datasets: dict[Id, Dataset]
+
+
+class Actions(RootModel[dict[Id, Action]]):
+    """actions.yaml"""
+
+
+class Personas(RootModel[dict[Id, Persona]]):
+    """personas.yaml"""
+
+
+class Tracks(RootModel[dict[TrackId, Track]]):
+    """tracks.yaml"""
+
+
+class Scopes(RootModel[dict[Id, Scope]]):
+    """scopes.yaml"""
+
+
+class Policies(RootModel[dict[PolicyId, Policy]]):
+    """policies.yaml"""
+
+
+class Runbooks(RootModel[dict[RunbookId, Runbook]]):
+    """runbooks.yaml"""
+
+
+FILES: dict[str, type[BaseModel]] = {
+    "source": About,
+    "actions": Actions,
+    "personas": Personas,
+    "tracks": Tracks,
+    "scopes": Scopes,
+    "policies": Policies,
+    "runbooks": Runbooks,
+    "exports": Exports,
+}
