@@ -49,6 +49,12 @@ test_matrix[note] if {
 		"a system as person": ["person", _system, _system, {"gates.read"}],
 		"learner on themselves": ["learner-session", _ana, _ana, {"certified.ask", "training.next", "gates.read"}],
 		"learner on another": ["learner-session", _ana, _bo, {"gates.read"}],
+		"a system that is called like the person": [
+			"learner-session", {"type": "system", "id": "ana"}, _ana, {"gates.read"},
+		],
+		"a person on a system that is called like them": [
+			"learner-session", _ana, {"type": "system", "id": "ana"}, {"gates.read"},
+		],
 		"learner on nobody": ["learner-session", _ana, null, {"gates.read"}],
 		"unknown role": ["root", _ana, _ana, set()],
 		"no role": [null, _ana, _ana, set()],

@@ -14,6 +14,7 @@ _award_source := {
 			"valid": "P12M",
 			"within_parts": "P30D",
 		},
+		"quiz": {"takes": [{"module": "q", "tier": "completed"}], "valid": "P6M", "within_parts": "P30D"},
 		"change": {
 			"takes": [{"track": "ops/core", "tier": "completed"}, {"track": "ops/more", "tier": "proficient"}],
 			"valid": "P9M",
@@ -21,6 +22,7 @@ _award_source := {
 		},
 	},
 	"awards": {
+		"q": {"scopes": ["quiz"], "modules": ["q"]},
 		"a": {"scopes": ["export"], "modules": ["a", "b"]},
 		"b": {"scopes": ["export"], "modules": ["a", "b"]},
 		"m1": {"scopes": ["change"], "modules": ["c1", "c2", "m1"]},
@@ -156,6 +158,29 @@ test_award[note] if {
 			_result("m1", "proficient", "2024-01-02T00:00:00.000Z"),
 			{"modules": {"c1": {"completed": _award_pass("2024-01-03T00:00:00.000Z", "e-1")}}},
 			[],
+		],
+		"a tier that no part asks for is not reached": [
+			_result("q", "proficient", _leap),
+			{},
+			[{
+				"scope": "quiz",
+				"tier": tier,
+				"issued_at": _leap,
+				"expires_at": "2024-08-29T10:00:00.000Z",
+				"parts": {"q": "1.2.0"},
+			} |
+				some tier in ["completed", "certified"]
+			],
+		],
+		"an older pass of the same tier does not stand in for a newer one": [
+			_result("a", "completed", "2024-01-01T00:00:00.000Z"),
+			{"modules": {"a": {"completed": _award_pass(_leap, "e-a")}}},
+			[_award_export("completed", _leap, "2025-02-28T10:00:00.000Z", {"a": "1.2.0"})],
+		],
+		"of two passes at one instant the later entry counts": [
+			object.union(_result("a", "completed", _leap), {"version": "2.0.0"}),
+			{"modules": {"a": {"completed": _award_pass(_leap, "e-a")}}},
+			[_award_export("completed", _leap, "2025-02-28T10:00:00.000Z", {"a": "2.0.0"})],
 		],
 		"no instant": [_result("a", "completed", "zzzz"), {}, []],
 		"a module that leads nowhere": [_result("x", "completed", _leap), {}, []],

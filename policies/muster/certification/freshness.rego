@@ -50,11 +50,12 @@ holding(required, facts) := {"ends": min(ends), "evidence": evidence, "tier": re
 }
 
 # METADATA
-# description: the modules of a track that ask for a tier or a lower one, in the track's order
-track_parts(track, tier) := [part |
+# description: every module of a track, in the track's order, at the tier it asks or a lower one that is enough
+track_parts(track, tier) := [object.union(part, {"tier": _lower(part.tier, tier)}) |
 	some part in data.source.tracks[track].modules
-	rank[part.tier] <= rank[tier]
 ]
+
+_lower(one, other) := tiers[min([rank[one], rank[other]])]
 
 # METADATA
 # description: the pass of a module, at a tier or a higher one, that counts longest, as [when it ends, evidence]

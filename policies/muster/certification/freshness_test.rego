@@ -109,8 +109,8 @@ test_holding[note] if {
 		],
 		"a track's lower tier": [
 			{"track": "ops", "tier": "completed", "within": "P9M"},
-			{"modules": {"a": {"completed": _freshness_pass(_issued, "e-a")}}},
-			{"ends": "2026-10-31T10:00:00.000Z", "evidence": {"e-a"}, "tier": "completed"},
+			{"modules": {m: {"completed": _freshness_pass(_issued, sprintf("e-%s", [m]))} | some m in ["a", "b"]}},
+			{"ends": "2026-10-31T10:00:00.000Z", "evidence": {"e-a", "e-b"}, "tier": "completed"},
 		],
 	}
 	holding := rule.holding(tc[0], tc[1]) with data.source as _freshness_source
@@ -190,6 +190,11 @@ test_path[note] if {
 				{"module": "a", "tier": "completed", "ends": "2026-03-02T10:00:00.000Z"},
 				{"module": "old", "tier": "proficient", "ends": ""},
 			],
+		],
+		"to a scope's lower tier": [
+			{"scope": "export", "tier": "completed", "within": "P12M"},
+			{},
+			[{"module": "a", "tier": "completed", "ends": ""}],
 		],
 		"to a scope of tracks": [
 			{"scope": "change", "tier": "certified", "within": "P9M"},

@@ -77,8 +77,11 @@ default _facts := {}
 
 _facts := input.facts
 
-# What is judged here, whatever the gate says.
-_central := {"subject-active"} | object.keys(_training)
+# What the gate itself may state: the rest is judged here, and what nobody asks for turns nothing.
+_conditions := {requirement.code |
+	some requirement in _gate.requirements
+	not requirement.requires
+} - {"subject-active"}
 
 _training[requirement.code] := requirement.requires if some requirement in _gate.requirements
 
@@ -96,7 +99,7 @@ _waived[code] := certification.waiver(required, _facts, _now) if {
 
 _met contains code if {
 	_now
-	some code in (_stated.met - _central)
+	some code in (_stated.met & _conditions)
 }
 
 _met contains code if some code in _fresh
@@ -142,7 +145,10 @@ _training_evidence contains id if {
 
 _training_evidence contains id if some id in _waived
 
-_obligations := [{"type": "waiver", "id": id, "requirement": _training[code]} | some code, id in _waived]
+_obligations := [{"type": "waiver", "id": id, "requirement": requirement.requires} |
+	some requirement in _gate.requirements
+	id := _waived[requirement.code]
+]
 
 _denials := [] if count(_unmet) == 0
 
@@ -156,10 +162,11 @@ _denial(requirement) := {
 	"remedy": object.get(_lessons, requirement.code, requirement.remedy),
 }
 
-# The first module on the way to what is not held, with what its link shows.
-_lessons[code] := object.union({"kind": "lesson", "module": module}, shown) if {
-	some code, way in _ways
-	module := [part.module | some part in way; not _serves(part)][0]
+# The first module on the way to what is not held, or else the one that METADATA names, with what its link shows.
+_lessons[requirement.code] := object.union({"kind": "lesson", "module": module}, shown) if {
+	some requirement in _gate.requirements
+	missing := [part.module | some part in _ways[requirement.code]; not _serves(part)]
+	module := array.concat(missing, [named | named := requirement.remedy.module])[0]
 	shown := object.filter(object.get(data.source.modules, module, {}), {"title", "version", "minutes", "href"})
 }
 
@@ -186,7 +193,7 @@ _turns contains instant if {
 	calendar.is_instant(instant)
 	instant > _now
 	after := _stated with input.now as instant
-	[after.met - _central, (after.evidence | _training_evidence)] != [_stated.met - _central, _evidence]
+	[after.met & _conditions, (after.evidence | _training_evidence)] != [_stated.met & _conditions, _evidence]
 }
 
 _turns contains part.ends if {

@@ -168,6 +168,22 @@ test_decision[note] if {
 			_waived("module:a", _now),
 			_denied([_not_trained], {"evidence": ["e-own"]}),
 		],
+		"a person who is not known": [
+			{"subject": {"known": false}},
+			_denied([_not_active], {"valid_until": _soon}),
+		],
+		"a person without a ref": [
+			{"subject": {"ref": null}},
+			_denied([_not_active], {"valid_until": _soon}),
+		],
+		"a waiver until a text that is later than any instant": [
+			_waived("module:a", "zzzz"),
+			_denied([_not_trained], {"evidence": ["e-own"]}),
+		],
+		"a waiver until an array, which is greater than any text": [
+			_waived("module:a", []),
+			_denied([_not_trained], {"evidence": ["e-own"]}),
+		],
 		"an inactive person": [
 			{"subject": {"active": false}},
 			_denied([_not_active], {"valid_until": _soon}),
@@ -194,6 +210,14 @@ test_unknown_action[note] if {
 	}
 	decision := rule.decision with input as request
 		with data.source as _source
+		with data.metadata as _bundle.metadata
+		with data.muster.gates as _says
+	decision == _unknown
+}
+
+test_a_gate_whose_action_is_not_registered_is_unknown if {
+	decision := rule.decision with input as _request
+		with data.source as object.union(json.remove(_source, ["actions"]), {"actions": {"other": {}}})
 		with data.metadata as _bundle.metadata
 		with data.muster.gates as _says
 	decision == _unknown
@@ -293,6 +317,54 @@ test_valid_until_after_an_instant_that_changes_nothing if {
 		with data.metadata as _bundle.metadata
 		with data.muster.gates as {"act": object.union(_says.act, {"instants": {_soon}})}
 	decision.valid_until == _later
+}
+
+test_a_code_that_nobody_asks_for_turns_nothing if {
+	request := object.union(_request, {"action": {"name": "prod-change"}, "context": {"change_window": "w"}})
+	window := {"starts_at": _now, "ends_at": _soon, "resources": [{"type": "thing", "id": "1"}], "evidence": 7}
+	decision := rule.decision with input as object.union(request, {"facts": {"change_windows": {"w": window}}})
+		with data.source as {"actions": {"prod-change": {"title": "Change"}}, "modules": {}}
+		with data.metadata as {
+			"gates": {"prod-change": object.union(_gate, {
+				"action": "prod-change",
+				"requirements": [_gate.requirements[1]],
+			})},
+			"common": _common,
+		}
+	decision.valid_until == null
+}
+
+_second := object.union(_gate.requirements[0], {"code": "also-trained", "requires": {"module": "b"}})
+
+_twice := object.union(_gate, {"requirements": [_gate.requirements[0], _gate.requirements[1], _second]})
+
+test_waivers_stand_in_the_order_of_the_requirements if {
+	waivers := {
+		"module:a": {"until": _later, "evidence": "e-1"},
+		"module:b": {"until": _later, "evidence": "e-2"},
+	}
+	decision := rule.decision with input as object.union(_request, {"facts": {"modules": null, "waivers": waivers}})
+		with data.source as _source
+		with data.metadata as {"gates": {"act": _twice}, "common": _common}
+		with data.muster.gates as _says
+	[obligation.id | some obligation in decision.obligations] == ["RB-1", "e-1", "e-2"]
+}
+
+test_where_nothing_is_missing_the_lesson_is_the_one_that_is_named if {
+	decision := rule.decision with input as object.union(_request, {"now": "2026-05-31T10:00:00.002Z"})
+		with data.source as object.union(_source, {"scopes": {"s": {
+			"takes": [{"module": "a", "tier": "completed"}],
+			"within_parts": "P1D",
+		}}})
+		with data.metadata as {
+			"gates": {"act": object.union(_gate, {"requirements": [object.union(
+				json.remove(_gate.requirements[0], ["requires/module"]),
+				{"requires": {"scope": "s"}, "remedy": {"kind": "lesson", "module": "a"}},
+			)]})},
+			"common": _common,
+		}
+		with data.muster.gates as _says
+	decision.denials[0].remedy == _not_trained.remedy
 }
 
 test_what_the_gate_says_turns_at_its_own_instants[note] if {

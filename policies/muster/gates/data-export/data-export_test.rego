@@ -113,6 +113,10 @@ test_changed_field[note] if {
 		],
 		"at the very instant": [{"now": _soon}, {"dual-approval"}],
 		"no end": [{"facts": {"approvals": {"y": {"expires_at": "zzzz"}}}}, {"dual-approval"}],
+		"approvals that are an object": [
+			{"context": {"approvals": {"one": "x", "two": "y"}}},
+			{"approvers-independent"},
+		],
 		"none cited": [{"context": {"approvals": []}}, {"dual-approval"}],
 		"one cited": [{"context": {"approvals": ["x"]}}, {"dual-approval"}],
 		"one that does not exist": [{"context": {"approvals": ["x", "y", "z"]}}, {"approvers-independent"}],
