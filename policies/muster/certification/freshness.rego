@@ -55,7 +55,7 @@ track_parts(track, tier) := [object.union(part, {"tier": _lower(part.tier, tier)
 	some part in data.source.tracks[track].modules
 ]
 
-_lower(one, other) := tiers[min([rank[one], rank[other]])]
+_lower(one, other) := [tier | some tier in tiers; tier in {one, other}][0]
 
 # METADATA
 # description: the pass of a module, at a tier or a higher one, that counts longest, as [when it ends, evidence]
