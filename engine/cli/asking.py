@@ -98,7 +98,9 @@ def _explain(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _tell(answer: dict[str, JSON]) -> None:
-    print(f"{'ALLOW' if answer['allow'] else 'DENY'}  {answer['gate'] or 'unknown action'}  ({answer['decision_id']})")
+    shadowed = "  (shadow mode: the rules say deny)" if answer["allow"] and answer["verdict"] == "deny" else ""
+    words = "ALLOW" if answer["allow"] else "DENY"
+    print(f"{words}{shadowed}  {answer['gate'] or 'unknown action'}  ({answer['decision_id']})")
     denials, evidence = answer["denials"], answer["evidence"]
     for denial in denials if isinstance(denials, list) else ():
         assert isinstance(denial, dict)
