@@ -7,6 +7,7 @@ available.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     except MusterError as exc:
         progress(f"muster: {exc}")
+        return UNAVAILABLE
+    except BrokenPipeError:  # whoever read our output has gone; nothing more may be written, at the exit neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNAVAILABLE
     except OSError as exc:
         progress(f"muster: {exc.filename or 'system'}: {exc.strerror or exc}")
