@@ -16,6 +16,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,13 +82,14 @@ def unpack(archive: bytes) -> dict[str, bytes]:
     """The files of an archive by path; raises ValueError for anything that is not one of ours."""
     files: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        # Unzipped whole first: only at its end gzip compares its checksum.
+        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(archive)), mode="r:") as tar:
             for member in tar:
                 content = tar.extractfile(member) if member.isfile() else None
                 if content is None or member.name in files:
                     raise ValueError(f"{member.name} does not belong into a bundle")
                 files[member.name] = content.read()
-    except (tarfile.TarError, OSError, EOFError, gzip.BadGzipFile) as exc:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as exc:
         raise ValueError(f"the archive cannot be read: {exc}") from exc
     return files
 

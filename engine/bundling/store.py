@@ -60,15 +60,19 @@ class BundleStore:
         found = revision_of(files)
         if found != revision:
             raise Tampered(f"{path}: its content is revision {found}: the archive was changed")
-        manifest = orjson.loads(files[MANIFEST])
-        text = (self.folder / f"{revision}.capabilities.json").read_text("utf-8")
-        if capabilities.digest(text) != manifest["metadata"]["capabilities"]:
+        try:
+            allowed = orjson.loads(files[MANIFEST])["metadata"]["capabilities"]
+            text = (self.folder / f"{revision}.capabilities.json").read_text("utf-8")
+            same = capabilities.digest(text) == allowed
+        except (KeyError, TypeError, ValueError) as exc:
+            raise Tampered(f"{path}: its manifest or allowlist is not one of ours: {exc!r}") from exc
+        if not same:
             raise Tampered(f"{revision}.capabilities.json is not the allowlist that {path} was built with")
         return StoredBundle(
             path=path,
             revision=revision,
             data=orjson.loads(files["data.json"]),
-            capabilities=manifest["metadata"]["capabilities"],
+            capabilities=allowed,
             capabilities_text=text,
         )
 

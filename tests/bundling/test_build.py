@@ -172,17 +172,17 @@ def test_a_stored_revision_comes_back(built: Built, opa_binary: OpaBinary, tmp_p
         store.get("0" * 64)
 
 
-@pytest.mark.parametrize("at", [0.2, 0.5, 0.9])
-def test_a_changed_archive_is_not_loaded(built: Built, tmp_path: Path, at: float) -> None:
-    """One changed byte, wherever it is."""
+def test_a_changed_archive_is_not_loaded(built: Built, tmp_path: Path) -> None:
+    """One changed bit, wherever it is; but for the ten bytes of gzip's header, which carry no content."""
     store = BundleStore(tmp_path)
     store.put(built)
     path = tmp_path / f"{built.revision}.tar.gz"
-    data = bytearray(built.archive)
-    data[int(len(data) * at)] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(Tampered, match=built.revision):
-        store.get(built.revision)
+    for at in range(10, len(built.archive), 97):
+        data = bytearray(built.archive)
+        data[at] ^= 1 << at % 8
+        path.write_bytes(data)
+        with pytest.raises(Tampered, match=built.revision):
+            store.get(built.revision)
 
 
 def test_another_allowlist_is_not_loaded(built: Built, tmp_path: Path) -> None:
