@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
 import re
 import subprocess
 import tarfile
@@ -20,7 +19,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundling import capabilities, gates
+from engine.bundling import capabilities, gates, rules
 from engine.bundling.errors import Finding, Invalid
 from engine.bundling.source import read_source
 from engine.opa.binary import OpaBinary
@@ -30,10 +29,8 @@ from ledger.canonical import JSON
 
 ROOTS = ["muster", "source", "metadata"]
 MANIFEST, SIGNATURES = ".manifest", ".signatures.json"
-_PACKAGE = re.compile(r"^package[ \t]+(.+)$", re.MULTILINE)
-_PART = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?=[.\[]|\s*$)|(?<=\[\")[^\"]+(?=\"\])")
-_OPEN_PATTERN = re.compile(r"\b(regex\.\w+|sprintf)\((?!\s*[`\"])")
-_VERDICT = re.compile(r"^(default\s+)?(allow|deny|denials|verdict|decision)\b", re.MULTILINE)
+MOST_BYTES = 64 * 1024 * 1024
+_PATH = re.compile(r"(?!\.\.?(/|$))[A-Za-z0-9._-]+(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +57,7 @@ def build(policies: Path, source: Path, opa: OpaBinary, key: Path) -> Built:
     text = (policies / capabilities.NAME).read_text("utf-8")
     allowed = capabilities.digest(text)
     files = {"data.json": canonical.encode(data), CANARY_PATH: CANARY_REGO.encode()}
-    files |= {str(p.relative_to(policies)): p.read_bytes() for p in _rules(policies)}
+    files |= {str(p.relative_to(policies)): p.read_bytes() for p in rules.files(policies)}
     revision = revision_of(files)
     manifest: JSON = {"revision": revision, "roots": [*ROOTS], "rego_version": 1, "metadata": {"capabilities": allowed}}
     files[MANIFEST] = canonical.encode(manifest)
@@ -79,15 +76,21 @@ def revision_of(files: dict[str, bytes]) -> str:
 
 
 def unpack(archive: bytes) -> dict[str, bytes]:
-    """The files of an archive by path; raises ValueError for anything that is not one of ours."""
+    """The files of an archive by path; raises ValueError for anything that is not one of ours.
+
+    A path leads nowhere but into the bundle, and its content is bounded: an archive is read before it is believed.
+    """
     files: dict[str, bytes] = {}
     try:
-        # Unzipped whole first: only at its end gzip compares its checksum.
-        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(archive)), mode="r:") as tar:
+        unzip = zlib.decompressobj(wbits=31)  # gzip, whose checksum is compared at the end
+        packed = unzip.decompress(archive, MOST_BYTES)
+        if not unzip.eof or unzip.unused_data:
+            raise ValueError("the archive is cut off, goes on after its end, or is larger than a bundle can be")
+        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as tar:
             for member in tar:
-                content = tar.extractfile(member) if member.isfile() else None
+                content = tar.extractfile(member) if member.isfile() and _PATH.fullmatch(member.name) else None
                 if content is None or member.name in files:
-                    raise ValueError(f"{member.name} does not belong into a bundle")
+                    raise ValueError(f"{member.name!r} does not belong into a bundle")
                 files[member.name] = content.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as exc:
         raise ValueError(f"the archive cannot be read: {exc}") from exc
@@ -105,7 +108,7 @@ def check_archive(archive: bytes, allowlist: str, opa: OpaBinary) -> list[Findin
                 path = root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-        return findings + _opa_check(root, opa) + _shapes(root)
+        return findings + rules.check(root.resolve(), opa)
 
 
 def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON], list[Finding]]:
@@ -115,70 +118,14 @@ def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON
         return {}, [Finding(file=str(policies), line=0, field="", message=message, hint=hint)]
     read = read_source(source)
     findings = read.findings + capabilities.check(policies / capabilities.NAME, opa)
-    rules = _opa_check(policies, opa) + _shapes(policies)
-    findings += rules
+    in_rules = rules.check(policies, opa)
+    findings += in_rules
     data: dict[str, JSON] = {}
-    if not read.findings and not rules:  # METADATA of rules that cannot be read would only seem to be missing
-        metadata = gates.inspect(policies, opa, read.data)
+    if not in_rules:  # METADATA of rules that cannot be read would only seem to be missing
+        metadata = gates.inspect(policies, opa, None if read.findings else read.data)
         findings += metadata.findings
-        data = {"source": read.data, "metadata": metadata.data}
+        data = {} if read.findings else {"source": read.data, "metadata": metadata.data}
     return data, sorted(set(findings))
-
-
-def _opa_check(policies: Path, opa: OpaBinary) -> list[Finding]:
-    command = [str(opa.path), "check", "--strict", "--format", "json"]
-    if (policies / capabilities.NAME).is_file():
-        command += ["--capabilities", str(policies / capabilities.NAME)]
-    if (policies / "schemas").is_dir():
-        command += ["--schema", "schemas"]
-    done = subprocess.run([*command, "muster"], capture_output=True, check=False, cwd=policies)
-    if done.returncode == 0:
-        return []
-    try:
-        errors = json.loads(done.stderr or done.stdout)["errors"]
-    except (ValueError, KeyError):
-        return [Finding(file="muster", line=0, field="", message=(done.stderr or done.stdout).decode().strip())]
-    return [
-        Finding(
-            file=str((e.get("location") or {}).get("file", "muster")),
-            line=int((e.get("location") or {}).get("row", 0)),
-            field=str(e.get("code", "")),
-            message=str(e.get("message", "")),
-        )
-        for e in errors
-    ]
-
-
-def _shapes(policies: Path) -> list[Finding]:
-    """What OPA does not check: package equals path, patterns are constants, and a gate only states what is met."""
-    findings = []
-    for path in _rules(policies):
-        name = path.relative_to(policies)
-        try:
-            text = path.read_text("utf-8")
-        except UnicodeDecodeError as exc:
-            findings.append(Finding(file=str(name), line=0, field="", message=f"is not UTF-8: byte {exc.start}"))
-            continue
-        package = _PACKAGE.search(text)
-        wanted = "/".join(name.parts[:-1])
-        if package is None or "/".join(_PART.findall(package.group(1))) != wanted:
-            line = text[: package.start()].count("\n") + 1 if package else 1
-            message = f"its package is not its folder, {wanted}"
-            hint = "another room's rules would be changed from here"
-            findings.append(Finding(file=str(name), line=line, field="package", message=message, hint=hint))
-        forbidden = [(_OPEN_PATTERN, "takes a pattern or format that is not a constant", "write the pattern out")]
-        if name.parts[:2] == ("muster", "gates"):
-            forbidden.append((_VERDICT, "a gate has no such rule", "state what is met; the router decides"))
-        for pattern, message, hint in forbidden:
-            for match in pattern.finditer(text):
-                line = text[: match.start()].count("\n") + 1
-                field = match.group(0).strip().rstrip("(")
-                findings.append(Finding(file=str(name), line=line, field=field, message=message, hint=hint))
-    return findings
-
-
-def _rules(policies: Path) -> list[Path]:
-    return sorted(p for p in (policies / "muster").rglob("*.rego") if not p.name.endswith("_test.rego"))
 
 
 def _sign(files: dict[str, bytes], opa: OpaBinary, key: Path) -> bytes:
@@ -188,7 +135,16 @@ def _sign(files: dict[str, bytes], opa: OpaBinary, key: Path) -> bytes:
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        command = [str(opa.path), "sign", "--signing-alg", "EdDSA", "--signing-key", str(key), "--bundle", "."]
+        command = [
+            str(opa.path),
+            "sign",
+            "--signing-alg",
+            "EdDSA",
+            "--signing-key",
+            str(key.resolve()),
+            "--bundle",
+            ".",
+        ]
         done = subprocess.run(command, capture_output=True, check=False, cwd=folder)
         if done.returncode != 0:
             text = (done.stderr or done.stdout).decode().strip()

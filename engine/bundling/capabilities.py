@@ -13,13 +13,18 @@ import re
 import subprocess
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from engine.bundling.errors import Finding
 from engine.opa.binary import OpaBinary
-from ledger import canonical
+from ledger import canonical, strict
 from ledger.canonical import JSON
+from ledger.errors import StrictError
 
 NAME = "capabilities.json"
+
+_KEYS = frozenset({"builtins", "allow_net", "features", "future_keywords", "wasm_abi_versions"})
+_MOST_BYTES, _MOST_ITEMS = 1024 * 1024, 1024
 
 _REFUSED = (
     (r"crypto\.x509\..*", "reads the clock to check certificates"),
@@ -57,13 +62,16 @@ def check(path: Path, opa: OpaBinary) -> list[Finding]:
 def check_text(text: str, opa: OpaBinary, name: str) -> list[Finding]:
     """The same for an allowlist's text."""
     try:
-        listed = json.loads(text)
-        builtins = {b["name"]: b for b in listed["builtins"]}
-    except (ValueError, KeyError, TypeError) as exc:
-        return [Finding(file=name, line=0, field="builtins", message=f"is not a list of capabilities: {exc!r}")]
+        listed = _listed(text)
+        builtins = sorted(((str(b["name"]), b) for b in listed["builtins"]), key=lambda named: named[0])
+    except (StrictError, KeyError, TypeError) as exc:
+        return [Finding(file=name, line=0, field="builtins", message=f"is not a list of capabilities: {exc}")]
     findings = []
     known = _known(opa)
-    for builtin, declared in sorted(builtins.items()):
+    for key in sorted(listed.keys() - _KEYS):  # OPA takes "Builtins" for "builtins", and so would be told another list
+        message, hint = "is no part of an allowlist", "remove it; OPA reads keys in any case"
+        findings.append(Finding(file=name, line=0, field=key, message=message, hint=hint))
+    for builtin, declared in builtins:
         reason = _reason(builtin, declared, known)
         if reason:
             line = text[: text.find(f'"{builtin}"')].count("\n") + 1
@@ -77,8 +85,15 @@ def check_text(text: str, opa: OpaBinary, name: str) -> list[Finding]:
 
 def digest(text: str) -> str:
     """SHA-256 (hex) of an allowlist's canonical form."""
-    value: JSON = json.loads(text)
-    return hashlib.sha256(canonical.encode(value)).hexdigest()
+    return hashlib.sha256(canonical.encode(_listed(text))).hexdigest()
+
+
+def _listed(text: str) -> dict[str, Any]:
+    """An allowlist as it is written: OPA and Python differ on what a key says that is there twice."""
+    value = strict.read(text.encode(), max_bytes=_MOST_BYTES, max_array=_MOST_ITEMS)
+    if not isinstance(value, dict):
+        raise StrictError("", "is not an object")
+    return value
 
 
 def _reason(name: str, declared: JSON, known: dict[str, JSON]) -> str | None:

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from engine.bundling.source import scope_modules, track_modules
 from ledger.canonical import JSON
+from ledger.strict import escape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class GateInfo:
         """Each field of an input that has not the declared type: (JSON pointer, what is wrong)."""
         return tuple(
             sorted(
-                ("/" + "/".join(str(p) for p in e.absolute_path), _words(e)) for e in self.validator.iter_errors(value)
+                ("".join(f"/{escape(str(p))}" for p in e.absolute_path), _words(e))
+                for e in self.validator.iter_errors(value)
             )
         )
 

@@ -11,26 +11,22 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 
 from engine.bundling.errors import Finding
-from engine.bundling.models import Days, Duration, Id, PolicyId, RunbookId, Strict, Text, TrackId
+from engine.bundling.metadata import Gate, Requirement, Requires
+from engine.bundling.models import TIERS
 from engine.bundling.source import scope_modules, track_modules
 from engine.opa.binary import OpaBinary
 from ledger.canonical import JSON
 
+_COMMON = frozenset({"subject-active", "unknown-action"})
 _MET = re.compile(r'met contains "([^"]+)"')
 _DIRECTORY = ("active", "persona", "customer", "locale", "zone")
-_PATHS = re.compile(
-    r"subject\.(active|persona|customer|locale|zone)"
-    r"|subject\.properties\.[A-Za-z_][A-Za-z0-9_]*"
-    r"|(action|resource)\.properties\.[A-Za-z_][A-Za-z0-9_]*"
-    r"|context\.[A-Za-z_][A-Za-z0-9_]*"
-)
 _KEYWORDS = frozenset(
     {
         *("type", "enum", "const", "minLength", "maxLength", "minimum", "maximum"),
@@ -38,61 +34,6 @@ _KEYWORDS = frozenset(
         *("properties", "maxProperties", "additionalProperties"),
     }
 )
-
-
-class Requires(Strict):
-    """A training requirement: exactly one of scope, track, module; judged centrally."""
-
-    scope: Id | None = None
-    track: TrackId | None = None
-    module: Id | None = None
-    tier: Literal["completed", "proficient", "certified"]
-    within: Duration | Days
-
-    @model_validator(mode="after")
-    def _one(self) -> Requires:
-        if sum(v is not None for v in (self.scope, self.track, self.module)) != 1:
-            raise ValueError("name exactly one of scope, track, module")
-        return self
-
-
-class Remedy(BaseModel):
-    """What would cure a denial."""
-
-    model_config = {"extra": "allow", "strict": True}
-    kind: Literal["lesson", "approval", "request", "text"]
-    module: Id | None = None
-
-
-class Requirement(Strict):
-    """One thing that a gate asks."""
-
-    code: Id
-    title: Text
-    message: Text
-    remedy: Remedy
-    requires: Requires | None = None
-
-
-class Input(Strict):
-    """One field that a gate reads."""
-
-    source: Literal["asserted", "directory"]
-    schema_: dict[str, Any] = Field(alias="schema")
-
-
-class Gate(Strict):
-    """The `custom` part of a gate's METADATA."""
-
-    action: Id
-    policy_id: PolicyId
-    runbook_id: RunbookId
-    mode: Literal["enforce", "shadow"]
-    inputs: dict[Annotated[str, Field(pattern=_PATHS.pattern)], Input]
-    requirements: list[Requirement] = Field(min_length=1, max_length=64)
-    ledger: list[Literal["approvals", "change_windows"]] = Field(default_factory=list)
-    obligations: list[dict[str, Any]] = Field(default_factory=list)
-    scopes: list[Id] = Field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -103,18 +44,17 @@ class Metadata:
     findings: list[Finding] = field(default_factory=list)
 
 
-def inspect(policies: Path, opa: OpaBinary, source: dict[str, JSON]) -> Metadata:
-    """Read every gate's METADATA, and check it against the source."""
+def inspect(policies: Path, opa: OpaBinary, source: dict[str, JSON] | None) -> Metadata:
+    """Read every gate's METADATA, and check it against the source; by itself where the source is broken (None)."""
     metadata = Metadata()
     gates: dict[str, JSON] = {}
-    actions = source["actions"]
-    assert isinstance(actions, dict)
-    for annotation in _annotations(policies, opa):
+    for annotation in _annotations(metadata, policies, opa):
         path = [str(part["value"]) for part in annotation["path"][1:]]
         file, line = _place(policies, annotation)
         custom = annotation["annotations"].get("custom", {})
         if path == ["muster", "gate"] and annotation["annotations"]["scope"] == "package":
             metadata.data["common"] = custom.get("requirements", [])
+            _common(metadata, file, line)
         if path[:2] != ["muster", "gates"] or annotation["annotations"]["scope"] != "package" or len(path) != 3:
             continue
         gate = _gate(metadata, file, line, custom, path[2], source)
@@ -125,24 +65,47 @@ def inspect(policies: Path, opa: OpaBinary, source: dict[str, JSON]) -> Metadata
                 "title": annotation["annotations"].get("title", path[2]),
                 "description": annotation["annotations"].get("description", ""),
                 "package": ".".join(path),
-                "facts": _facts(gate, source),
+                "facts": _facts(gate, source or {"tracks": {}, "scopes": {}}),
                 "schema": _schema(gate),
             }
-    for action in actions:
-        folder = policies / "muster" / "gates" / action
-        if action not in gates and not any(f.field.startswith(action) for f in metadata.findings):
-            message = "is registered, and has no gate with METADATA"
-            hint = f"write {folder.relative_to(policies)}/{action}.rego, or take the action out"
-            metadata.findings.append(Finding(file="actions.yaml", line=0, field=action, message=message, hint=hint))
-    for action in gates:
-        if action not in actions:
-            message, hint = "has a gate and is not registered", "add it to actions.yaml, or take the gate out"
-            metadata.findings.append(Finding(file="actions.yaml", line=0, field=action, message=message, hint=hint))
+    if source is not None:
+        metadata.findings += _registered(policies, source, gates, {f.field for f in metadata.findings})
     if not metadata.data["common"]:
         message = "package muster.gate lists no common requirements"
         metadata.findings.append(Finding(file="muster/gate", line=0, field="custom.requirements", message=message))
     metadata.data["gates"] = gates
     return metadata
+
+
+def _registered(policies: Path, source: dict[str, JSON], gates: dict[str, JSON], told: set[str]) -> Iterator[Finding]:
+    """Actions and gates are one to one; a gate whose METADATA is broken (`told`) is there all the same."""
+    actions, folder = source["actions"], policies / "muster" / "gates"
+    assert isinstance(actions, dict)
+    for action in actions:
+        if action not in gates and not any(f.startswith(f"{action}.custom.") for f in told):
+            message = "is registered, and has no gate with METADATA"
+            hint = f"write muster/gates/{action}/{action}.rego, or take the action out"
+            yield Finding(file="actions.yaml", line=0, field=action, message=message, hint=hint)
+    folders = {path.parent.name for path in folder.glob("*/*.rego")} if folder.is_dir() else set()
+    for action in sorted({*gates, *folders} - actions.keys()):
+        message, hint = "has a gate and is not registered", "add it to actions.yaml, or take the gate out"
+        yield Finding(file="actions.yaml", line=0, field=action, message=message, hint=hint)
+
+
+def _common(metadata: Metadata, file: str, line: int) -> None:
+    """The router's own requirements: exactly those that it looks up, none of them judged from training."""
+
+    def wrong(where: str, message: str) -> None:
+        metadata.findings.append(Finding(file=file, line=line, field=f"custom.requirements{where}", message=message))
+
+    try:
+        common = TypeAdapter(list[Requirement]).validate_python(metadata.data["common"])
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False):
+            wrong("".join(f".{part}" for part in error["loc"]), str(error["msg"]))
+        return
+    if sorted(r.code for r in common) != sorted(_COMMON) or any(r.requires for r in common):
+        wrong("", f"are {', '.join(sorted(_COMMON))}, each once and without `requires`")
 
 
 def _stray_codes(policies: Path, gate: Gate) -> Iterator[Finding]:
@@ -160,11 +123,14 @@ def _stray_codes(policies: Path, gate: Gate) -> Iterator[Finding]:
                 yield Finding(file=file, line=number, field="met", message=message, hint=hint)
 
 
-def _annotations(policies: Path, opa: OpaBinary) -> Iterator[dict[str, Any]]:
+def _annotations(metadata: Metadata, policies: Path, opa: OpaBinary) -> Iterator[dict[str, Any]]:
     command = [str(opa.path), "inspect", "-a", "-f", "json", "muster"]
     done = subprocess.run(command, capture_output=True, check=False, cwd=policies)
-    if done.returncode == 0:
-        yield from json.loads(done.stdout).get("annotations") or ()
+    if done.returncode != 0:
+        message = f"opa inspect: {(done.stderr or done.stdout).decode('utf-8', 'replace').strip()}"
+        metadata.findings.append(Finding(file="muster", line=0, field="", message=message))
+        return
+    yield from json.loads(done.stdout).get("annotations") or ()
 
 
 def _place(policies: Path, annotation: dict[str, Any]) -> tuple[str, int]:
@@ -176,7 +142,7 @@ def _place(policies: Path, annotation: dict[str, Any]) -> tuple[str, int]:
 
 
 def _gate(
-    metadata: Metadata, file: str, line: int, custom: dict[str, Any], folder: str, source: dict[str, JSON]
+    metadata: Metadata, file: str, line: int, custom: dict[str, Any], folder: str, source: dict[str, JSON] | None
 ) -> Gate | None:
     def wrong(where: str, message: str, hint: str = "") -> None:
         field_ = f"{folder}.custom.{where}"
@@ -193,28 +159,10 @@ def _gate(
     codes = [r.code for r in gate.requirements]
     for code in sorted({c for c in codes if codes.count(c) > 1}):
         wrong("requirements", f"the code {code} is there twice", "each requirement has a code of its own")
-    for code in sorted(set(codes) & {"subject-active", "unknown-action"}):
+    for code in sorted(set(codes) & _COMMON):
         wrong("requirements", f"the code {code} is every gate's own", "choose another code")
-    named: list[tuple[str, str, str]] = [
-        ("policy_id", "policies", gate.policy_id),
-        ("runbook_id", "runbooks", gate.runbook_id),
-        *((f"scopes.{i}", "scopes", s) for i, s in enumerate(gate.scopes)),
-    ]
-    for i, requirement in enumerate(gate.requirements):
-        here = f"requirements.{i}"
-        if requirement.remedy.module is not None:
-            named.append((f"{here}.remedy.module", "modules", requirement.remedy.module))
-        required = requirement.requires
-        if required is not None:
-            named += [
-                (f"{here}.requires.{kind}", f"{kind}s", name)
-                for kind in ("scope", "track", "module")
-                if (name := getattr(required, kind)) is not None
-            ]
-    for where, table, name in named:
-        known = source[table]
-        if isinstance(known, dict) and name not in known:
-            wrong(where, f"there is no {name} among the source's {table}")
+    for where, message in _references(gate, source) if source is not None else ():
+        wrong(where, message)
     for name, declared in gate.inputs.items():
         if (declared.source == "directory") != (name.removeprefix("subject.") in _DIRECTORY):
             wrong(f"inputs.{name}", f"is not a field of source {declared.source}")
@@ -223,7 +171,43 @@ def _gate(
     return gate
 
 
-def _schema_mistakes(schema: dict[str, Any]) -> Iterator[str]:
+def _references(gate: Gate, source: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What METADATA names and the source does not have, as (field, message)."""
+    named: list[tuple[str, str, str | None]] = [
+        ("policy_id", "policies", gate.policy_id),
+        ("runbook_id", "runbooks", gate.runbook_id),
+        *((f"scopes.{i}", "scopes", s) for i, s in enumerate(gate.scopes)),
+        *((f"obligations.{i}.id", "runbooks", o.id) for i, o in enumerate(gate.obligations) if o.type == "runbook"),
+    ]
+    for i, requirement in enumerate(gate.requirements):
+        here, remedy, required = f"requirements.{i}", requirement.remedy, requirement.requires
+        named += [
+            (f"{here}.remedy.module", "modules", remedy.module),
+            (f"{here}.remedy.policy_id", "policies", remedy.policy_id),
+        ]
+        if required is not None:
+            named += [(f"{here}.requires.{k}", f"{k}s", getattr(required, k)) for k in ("scope", "track", "module")]
+            if not _reachable(required, source):
+                yield f"{here}.requires.tier", f"nobody can reach {required.tier} here, so the gate would deny for ever"
+    for where, table, name in named:
+        if name is not None and name not in source[table]:
+            yield where, f"there is no {name} among the source's {table}"
+
+
+def _reachable(required: Requires, source: dict[str, Any]) -> bool:
+    """Whether anybody can hold a tier of a known module or track; of a scope each one can be awarded."""
+    module, track = source["modules"].get(required.module), source["tracks"].get(required.track)
+    if module:
+        return required.tier in TIERS[: TIERS.index(module["tier"]) + 1]
+    if track and required.tier in TIERS:  # judged by the modules that ask for the tier or less: there has to be one
+        return any(TIERS.index(part["tier"]) <= TIERS.index(required.tier) for part in track["modules"])
+    return True
+
+
+def _schema_mistakes(schema: Any) -> Iterator[str]:
+    if not isinstance(schema, dict):
+        yield "has a part that is not a mapping of keywords"
+        return
     unknown = sorted(schema.keys() - _KEYWORDS)
     if unknown:
         yield f"uses {', '.join(unknown)}; known are {', '.join(sorted(_KEYWORDS))}"
@@ -239,6 +223,8 @@ def _schema_mistakes(schema: dict[str, Any]) -> Iterator[str]:
         yield from _schema_mistakes(schema["items"])
     for part in schema.get("properties", {}).values():
         yield from _schema_mistakes(part)
+    if not isinstance(schema.get("additionalProperties", True), bool):
+        yield from _schema_mistakes(schema["additionalProperties"])
 
 
 def _facts(gate: Gate, source: dict[str, JSON]) -> JSON:

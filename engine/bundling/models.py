@@ -7,19 +7,42 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    model_validator,
+)
+
+from ledger import instants
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
 PolicyId = Annotated[str, StringConstraints(pattern=r"^POL(-[A-Z0-9]+)+$", max_length=64)]
 RunbookId = Annotated[str, StringConstraints(pattern=r"^RB(-[A-Z0-9]+)+$", max_length=64)]
-TrackId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/(core|advanced)$", max_length=80)]
-Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}$")]
-Duration = Annotated[str, StringConstraints(pattern=r"^P[1-9]\d{0,2}M$|^P[1-9]\d{0,3}D$")]
-Days = Annotated[str, StringConstraints(pattern=r"^P[1-9]\d{0,3}D$")]
-Instant = Annotated[str, StringConstraints(pattern=r"^2[0-2]\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z$")]
+TrackId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*/(core|advanced)$", max_length=80)]
+# [0-9], not \d: the models' \d takes the digits of every script, and the rules read only these.
+Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}$")]
+Duration = Annotated[str, StringConstraints(pattern=r"^P[1-9][0-9]{0,2}M$|^P[1-9][0-9]{0,3}D$")]
+Days = Annotated[str, StringConstraints(pattern=r"^P[1-9][0-9]{0,3}D$")]
 Tier = Literal["completed", "proficient"]
 TIERS = ("completed", "proficient")
+
+
+def _exists(text: str) -> str:
+    if not instants.is_instant(text):
+        raise ValueError("there is no such instant")
+    return text
+
+
+Instant = Annotated[
+    str,
+    StringConstraints(pattern=r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"),
+    AfterValidator(_exists),
+]
 
 
 class Strict(BaseModel):
@@ -147,11 +170,11 @@ class Dataset(Strict):
 class Exports(Strict):
     """exports.yaml"""
 
-    destinations: list[Destination]
-    datasets: dict[Id, Dataset]
+    destinations: list[Destination] = Field(min_length=1)
+    datasets: dict[Id, Dataset] = Field(min_length=1)
 
 
-class Actions(RootModel[dict[Id, Action]]):
+class Actions(RootModel[Annotated[dict[Id, Action], Field(min_length=1)]]):
     """actions.yaml"""
 
 

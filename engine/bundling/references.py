@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, RootModel
 
-from engine.bundling.models import FILES, TIERS, Module, Persona, Scope, Track
+from engine.bundling.models import FILES, TIERS, Exports, Module, Persona, Scope, Track
 from engine.bundling.yamlfile import Document
 
 Place = tuple[str | int, ...]
@@ -46,6 +46,12 @@ class Reading:
             self.wrong(document, place, f"there is no {kind} {name}", near(name, known, "define it, or name another"))
         return name in known
 
+    def once(self, document: str, place: Place, names: Sequence[str]) -> None:
+        """A list names each thing once."""
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                self.wrong(document, (*place, i), f"{name} is listed twice", "keep one of them")
+
     def reach(self, document: str, place: Place, module: str, tier: str) -> None:
         """A module has to be there, and to prove the tier that is asked of it."""
         if self.need(document, (*place, "module"), "module", module) and module in self.modules:
@@ -61,8 +67,8 @@ def check(reading: Reading) -> None:
         assert isinstance(persona, Persona)
         for level in ("core", "advanced"):
             track = getattr(persona, level)
-            if track is not None:
-                reading.need("personas", (name, level), "track", track)
+            if track is not None and reading.need("personas", (name, level), "track", track):
+                _own_track(reading, name, level, track)
     for name, track in reading.names("tracks").items():
         assert isinstance(track, Track)
         _track(reading, name, track)
@@ -73,6 +79,11 @@ def check(reading: Reading) -> None:
         for key, kind in (("policies", "policy"), ("runbooks", "runbook"), ("scopes", "scope")):
             for i, reference in enumerate(getattr(module, key)):
                 reading.need(f"modules/{name}", (key, i), kind, reference)
+            reading.once(f"modules/{name}", (key,), getattr(module, key))
+        _renewal(reading, name, module)
+    exports = reading.models.get("exports")
+    if isinstance(exports, Exports):
+        reading.once("exports", ("destinations",), [d.id for d in exports.destinations])
 
 
 def near(word: str, known: Iterable[str], otherwise: str = "remove it") -> str:
@@ -81,20 +92,33 @@ def near(word: str, known: Iterable[str], otherwise: str = "remove it") -> str:
     return f"did you mean {close[0]}?" if close else otherwise
 
 
+def _own_track(reading: Reading, persona: str, level: str, name: str) -> None:
+    track = reading.names("tracks")[name]
+    assert isinstance(track, Track)
+    if (track.persona, track.level) != (persona, level):
+        message = f"the track {name} is {track.persona}' {track.level} track"
+        reading.wrong("personas", (persona, level), message, "name a track of this persona and level")
+
+
+def _renewal(reading: Reading, name: str, module: Module) -> None:
+    major = int(module.version.partition(".")[0])
+    if module.recertify is not None and module.recertify.below > major:
+        message = f"asks for a version that is not there: the module is at {module.version}"
+        reading.wrong(f"modules/{name}", ("recertify", "below"), message, f"{major} at most")
+
+
 def _track(reading: Reading, name: str, track: Track) -> None:
     reading.need("tracks", (name, "persona"), "persona", track.persona)
     if name.rpartition("/")[2] != track.level:
         message = f"is not the level in the track's ID {name}"
         reading.wrong("tracks", (name, "level"), message, "make them equal")
-    seen: set[str] = set()
     for i, part in enumerate(track.modules):
         reading.reach("tracks", (name, "modules", i), part.module, part.tier)
-        if part.module in seen:
-            reading.wrong("tracks", (name, "modules", i), f"{part.module} is listed twice", "keep one of them")
-        seen.add(part.module)
+    reading.once("tracks", (name, "modules"), [part.module for part in track.modules])
 
 
 def _scope(reading: Reading, name: str, scope: Scope) -> None:
+    reading.once("scopes", (name, "takes"), [f"{take.module or take.track} at {take.tier}" for take in scope.takes])
     for i, take in enumerate(scope.takes):
         place = (name, "takes", i)
         if take.module is not None:

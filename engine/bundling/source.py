@@ -6,14 +6,18 @@ Each file has a model; references between files are checked when all have been r
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from engine.bundling.errors import Finding, Invalid
-from engine.bundling.models import FILES, Module, Strict
+from engine.bundling.models import FILES, Module
 from engine.bundling.references import Reading, check, near
 from engine.bundling.yamlfile import Document, read
 from ledger import canonical
@@ -79,9 +83,13 @@ def read_source(folder: Path) -> Source:
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
             document.wrong((), f"the folder's name {name!r} is not a module ID", "use lower-case words with hyphens")
         module = _validated(document, Module)
+        odd = False
+        for message in _odd_files(path):
+            document.wrong((), message, "a module is plain files; its digest is over all of them")
+            odd = True
         if isinstance(module, Module):
             source.modules[name] = module
-            source.digests[name] = folder_digest(path)
+            source.digests[name] = "" if odd else folder_digest(path)
     known = {f"{name}.yaml" for name in FILES} | {"modules"}
     for path in sorted(folder.iterdir()):
         if path.name not in known and not path.name.startswith("."):
@@ -95,12 +103,23 @@ def read_source(folder: Path) -> Source:
 
 def folder_digest(folder: Path) -> str:
     """SHA-256 (hex) over the sorted list of (path, SHA-256) of a folder's files."""
-    files: list[JSON] = [
-        [str(p.relative_to(folder)), hashlib.sha256(p.read_bytes()).hexdigest()]
-        for p in sorted(folder.rglob("*"))
-        if p.is_file()
-    ]
+    paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    files: list[JSON] = [[name, hashlib.sha256(p.read_bytes()).hexdigest()] for name, p in sorted(paths.items())]
     return hashlib.sha256(canonical.encode(files)).hexdigest()
+
+
+def _odd_files(folder: Path) -> Iterator[str]:
+    """What would make a module's digest mean something else than what a reviewer sees."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not name.isprintable():
+            yield f"{name!r} is not a name that can be written"
+        elif path.name.startswith("."):
+            yield f"{name} is hidden"
+        elif path.is_symlink() or not (path.is_dir() or path.is_file()):
+            yield f"{name} is a link, or no file at all"
+        elif not os.access(path, os.R_OK):
+            yield f"{name} cannot be read"
 
 
 def _validated(document: Document, model: type[BaseModel]) -> BaseModel | None:
@@ -113,15 +132,25 @@ def _validated(document: Document, model: type[BaseModel]) -> BaseModel | None:
             place = tuple(p for p in error["loc"] if p != "[key]")
             hint = ""
             if error["type"] == "extra_forbidden":
-                hint = near(str(place[-1]), _field_names())
+                hint = near(str(place[-1]), _keys(model, place))
+                if model is Module and place[0] in ("track", "tracks"):
+                    hint = "tracks.yaml says which modules a track has"
             elif error["type"] == "string_pattern_mismatch":
                 hint = f"expected {error['ctx']['pattern']}"
             document.wrong(place, str(error["msg"]).removeprefix("Value error, "), hint)
         return None
 
 
-def _field_names() -> set[str]:
-    return {name for model in Strict.__subclasses__() for name in model.model_fields}
+def _keys(kind: Any, place: tuple[str | int, ...]) -> set[str]:
+    """The keys that are known where a key stands; `place` ends with that key."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if "root" in kind.model_fields:
+            return _keys(kind.model_fields["root"].annotation, place)
+        if len(place) == 1:
+            return set(kind.model_fields)
+        return _keys(kind.model_fields[str(place[0])].annotation, place[1:])
+    member = [part for part in get_args(kind) if part is not NoneType][-1]
+    return _keys(member, place if isinstance(kind, UnionType) else place[1:])
 
 
 def _awards(source: dict[str, JSON]) -> JSON:

@@ -1,10 +1,12 @@
 """Reads one YAML file so that every value knows its line: plain mappings, lists, texts, integers, booleans, null.
 
-Refuses what a reviewer would not see: duplicate keys, anchors and aliases, tags, dates and floats read as such.
+Refuses what a reviewer would not see: duplicate keys, aliases, tags, dates and floats read as such, numbers that look
+like others, and files that are too large or too deep to be read by a person.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +17,21 @@ from engine.bundling.errors import Finding
 from ledger.canonical import JSON
 
 MOST_BYTES = 1024 * 1024
+MOST_LEVELS = 32
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})")
+
+
+def _number(text: str) -> int:
+    """An integer as everybody writes it: YAML takes 012 for ten, and Python for twelve."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
+
+
 _SCALARS: dict[str, Callable[[str], JSON]] = {
     "tag:yaml.org,2002:str": str,
     "tag:yaml.org,2002:timestamp": str,  # a date is text here; what it means is checked where it is used
-    "tag:yaml.org,2002:int": int,
+    "tag:yaml.org,2002:int": _number,
     "tag:yaml.org,2002:bool": lambda text: text.lower() in ("true", "yes", "on"),
     "tag:yaml.org,2002:null": lambda _: None,
 }
@@ -49,13 +62,16 @@ def read(path: Path, name: str) -> Document:
     """Read a file; what cannot be read is a finding of the document, whose value is then None."""
     document = Document(name)
     try:
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():  # a device or a pipe would never end
+            document.wrong((), "is not a file", "make it one")
+            return document
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            document.wrong((), f"is larger than {MOST_BYTES} bytes")
+            document.wrong((), f"is larger than {MOST_BYTES} bytes", "split what it says, or shorten it")
             return document
         text = data.decode("utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            document.wrong((), "uses an alias", "write the value out")
+        if not _plain(document, text):
             return document
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
@@ -73,6 +89,23 @@ def read(path: Path, name: str) -> Document:
         else:
             document.value = _value(document, node, ())
     return document
+
+
+def _plain(document: Document, text: str) -> bool:
+    """Whether a text can be composed: the composer calls itself for each level, and follows each alias."""
+    level = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            document.wrong((), "uses an alias", "write the value out")
+            return False
+        if isinstance(event, yaml.CollectionStartEvent):
+            level += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            level -= 1
+        if level > MOST_LEVELS:
+            document.wrong((), f"is nested deeper than {MOST_LEVELS} levels", "write it flat")
+            return False
+    return True
 
 
 def _value(document: Document, node: yaml.Node, place: tuple[str | int, ...]) -> JSON:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.bundling import capabilities
-from engine.bundling.build import Built, build, check, unpack
+from engine.bundling.build import Built, build, check, check_archive, unpack
 from engine.bundling.catalogue import Catalogue
 from engine.bundling.errors import Invalid, Tampered
 from engine.bundling.store import BundleStore
@@ -35,6 +37,17 @@ def key_pair(folder: Path, name: str) -> tuple[Path, Path]:
         key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
     return private, public
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """Files as a tar.gz, whatever they are called."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return archive.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +119,31 @@ GATE = "muster/gates/data-export/data-export.rego"
         ),
         (GATE, lambda t: t.replace("regex.match(`", "regex.match(input.context.ticket, `", 1), "not a constant"),
         (GATE, lambda t: t.replace("# METADATA", "# \udcff", 1), "is not UTF-8"),
+        (GATE, lambda t: t + "\n  allow := true\n", "allow: a gate has no such rule"),
+        (GATE, lambda t: t + "\nhelper := true\n", "helper: a gate has no such rule"),
+        (GATE, lambda t: t + '\n_z := time.date([1, "Asia/Tokyo"])\n', "the calendar's alone"),
+        (GATE, lambda t: t + "\n_z := sprintf(input.context.ticket, [])\n", "not a constant"),
+        (GATE, lambda t: t.replace("items: {type: string, maxLength: 128}", "items: true"), "not a mapping"),
+        (GATE, lambda t: t.replace("{type: boolean}", "{type: object, properties: {a: true}}"), "not a mapping"),
+        (GATE, lambda t: t.replace("{type: boolean}", "{type: object, additionalProperties: {$ref: x}}"), "uses $ref"),
+        (
+            GATE,
+            lambda t: t.replace("context.destination: {source", "x.context.destination.y: {source"),
+            "match pattern",
+        ),
+        (GATE, lambda t: t.replace("lesson, module: secure-data-export", "lesson"), "a lesson names its module"),
+        (GATE, lambda t: t.replace("type: runbook, id: RB-EXPORT-RECALL", "type: runbook, id: RB-X"), "no RB-X among"),
+        (
+            GATE,
+            lambda t: t.replace("scope: data-export,", "module: secure-data-export,"),
+            "nobody can reach proficient",
+        ),
+        ("muster/gate/gate.rego", lambda t: t.replace("code: unknown-action", "code: unknown"), "each once"),
+        (
+            "muster/lib/calendar/calendar.rego",
+            lambda t: t + '\n_z := time.date([1, "Asia/Tokyo"])\n',
+            "a zone of the host",
+        ),
         (GATE, lambda t: t.replace("code: ticket-present", "code: customer-named"), "there twice"),
         (GATE, lambda t: t.replace("scope: data-export,", "scope: date-export,"), "no date-export among"),
         (GATE, lambda t: t.replace("within: P12M", "within: a year"), "within"),
@@ -122,6 +160,9 @@ GATE = "muster/gates/data-export/data-export.rego"
         (GATE, lambda t: t.replace("input.context.destination", "input.context.destination ="), "rego_parse_error"),
         ("capabilities.json", lambda t: t.replace('"allow_net": []', '"allow_net": ["x"]'), "must be there and empty"),
         ("capabilities.json", lambda _: "{", "not a list of capabilities"),
+        ("capabilities.json", lambda _: "[" * 9000, "not a list of capabilities"),
+        ("capabilities.json", lambda t: t.replace('"allow_net"', '"Builtins": [], "allow_net"'), "no part of"),
+        ("capabilities.json", lambda t: t.replace('"allow_net"', '"builtins": [], "allow_net"'), "twice"),
     ],
 )
 def test_a_mistake_in_the_rules_is_told(
@@ -134,6 +175,28 @@ def test_a_mistake_in_the_rules_is_told(
     path.write_text(spoil(text), "utf-8", "surrogateescape")
     findings = check(policies, COMPANYOS, opa_binary)
     assert any(message in str(f) for f in findings), [str(f) for f in findings]
+
+
+def test_a_gate_that_is_not_registered_is_told(opa_binary: OpaBinary, policies: Path) -> None:
+    """A folder among the gates is a gate, with METADATA or without."""
+    gate = policies / "muster" / "gates" / "fly"
+    gate.mkdir()
+    (gate / "fly.rego").write_text('package muster.gates.fly\n\nmet contains "x"\n', "utf-8")
+    assert [(f.field, f.message) for f in check(policies, COMPANYOS, opa_binary)] == [
+        ("fly", "has a gate and is not registered")
+    ]
+
+
+def test_source_and_rules_are_told_at_once(opa_binary: OpaBinary, policies: Path, tmp_path: Path) -> None:
+    """A mistake in the source hides none in METADATA, and what would only follow from it is not told."""
+    source, path = tmp_path / "source", policies / GATE
+    shutil.copytree(COMPANYOS, source)
+    (source / "source.yaml").write_text("name: companyos\ntitle: CompanyOS\nversion: one\n", "utf-8")
+    path.write_text(path.read_text("utf-8").replace("code: dual-approval", "code: customer-named"), "utf-8")
+    findings = check(policies, source, opa_binary)
+    assert [f.field for f in findings if f.file == "source.yaml"] == ["version"]
+    assert any("there twice" in f.message for f in findings if f.file == GATE)
+    assert not [f for f in findings if f.file == "actions.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -177,12 +240,98 @@ def test_a_changed_archive_is_not_loaded(built: Built, tmp_path: Path) -> None:
     store = BundleStore(tmp_path)
     store.put(built)
     path = tmp_path / f"{built.revision}.tar.gz"
+    same = 0
     for at in range(10, len(built.archive), 97):
         data = bytearray(built.archive)
         data[at] ^= 1 << at % 8
         path.write_bytes(data)
-        with pytest.raises(Tampered, match=built.revision):
-            store.get(built.revision)
+        try:
+            # Now and then a bit of the packing changes and the content does not: then nothing was changed.
+            assert store.get(built.revision).data == built.data
+            same += 1
+        except Tampered as exc:
+            assert built.revision in str(exc)
+    assert same <= 3
+
+
+@pytest.mark.parametrize("name", ["data.json", "muster/gate/gate.rego", "muster/lib/calendar/calendar.rego"])
+def test_the_changed_file_is_named(built: Built, tmp_path: Path, name: str) -> None:
+    """An archive that was unpacked, changed and packed again: which of its files it was."""
+    store = BundleStore(tmp_path)
+    store.put(built)
+    files = unpack(built.archive)
+    files[name] = files[name].replace(b"deny", b"allo").replace(b"high", b"none").replace(b"29", b"28")
+    (tmp_path / f"{built.revision}.tar.gz").write_bytes(packed(files))
+    with pytest.raises(Tampered, match=f": {name} was changed"):
+        store.get(built.revision)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"/etc/x.rego": b""},
+        {"../x.rego": b""},
+        {"muster/../../x.rego": b""},
+        {"./data.json": b""},
+        {"muster//x.rego": b""},
+        {"data.json": b"x" * (64 * 1024 * 1024)},
+    ],
+    ids=["absolute", "above", "above from within", "another spelling", "an empty part", "a bomb"],
+)
+def test_an_archive_stays_in_its_folder_and_its_bounds(files: dict[str, bytes]) -> None:
+    """A path that leads elsewhere would be written there before anything is verified."""
+    with pytest.raises(ValueError, match=r"does not belong|larger"):
+        unpack(packed(files))
+
+
+def test_a_store_is_asked_by_hashes_only(opa_binary: OpaBinary, tmp_path: Path) -> None:
+    """What is no hash names nothing, wherever it would lead."""
+    store = BundleStore(tmp_path)
+    for name in ("../bundle", "0" * 63, "A" * 64, "0" * 64 + "\n", "\0"):
+        with pytest.raises(FileNotFoundError):
+            store.get(name)
+        with pytest.raises(FileNotFoundError):
+            store.opa(name, opa_binary.version)
+
+
+def test_what_a_crash_left_is_written_anew(built: Built, tmp_path: Path) -> None:
+    """An allowlist without its archive is no revision: the next put is whole."""
+    store = BundleStore(tmp_path)
+    (tmp_path / f"{built.revision}.capabilities.json").write_text("{}")
+    assert store.revisions() == ()
+    store.put(built)
+    assert store.revisions() == (built.revision,)
+    assert store.get(built.revision).capabilities == built.capabilities
+
+
+def test_a_changed_archive_is_not_kept_again(built: Built, tmp_path: Path) -> None:
+    """A put over a revision that was changed says so, and writes nothing over it."""
+    store = BundleStore(tmp_path)
+    store.put(built)
+    path = tmp_path / f"{built.revision}.tar.gz"
+    path.write_bytes(built.archive[:-9])
+    with pytest.raises(Tampered):
+        store.put(built)
+    assert path.read_bytes() == built.archive[:-9]
+
+
+def test_an_opa_that_was_replaced_is_not_kept(opa_binary: OpaBinary, tmp_path: Path) -> None:
+    """A binary lies under its own hash or not at all, and nothing is left of the attempt."""
+    replaced = tmp_path / "opa"
+    replaced.write_bytes(b"another")
+    store = BundleStore(tmp_path / "bundles")
+    with pytest.raises(Tampered, match="since it was found"):
+        store.put_opa(OpaBinary(path=replaced, version=opa_binary.version, sha256=opa_binary.sha256))
+    assert list((tmp_path / "bundles" / "opa").iterdir()) == []
+
+
+def test_a_revision_is_checked_again_whoever_built_it(built: Built, opa_binary: OpaBinary) -> None:
+    """At activation: the rules in the archive, against the allowlist that they came with."""
+    assert check_archive(built.archive, built.capabilities_text, opa_binary) == []
+    files = unpack(built.archive)
+    files["muster/lib/x/x.rego"] = b"package muster.lib.y\n\nz := time.date(1)\n"
+    told = [f.message for f in check_archive(packed(files), built.capabilities_text, opa_binary)]
+    assert told == ["its package is not its folder, muster/lib/x", "time is the calendar's alone"]
 
 
 def test_another_allowlist_is_not_loaded(built: Built, tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from engine.bundling.errors import Invalid
-from engine.bundling.source import load_source, read_source
+from engine.bundling.source import folder_digest, load_source, read_source
+from ledger import canonical
 
 COMPANYOS = Path(__file__).parents[2] / "bundles" / "companyos"
 
@@ -77,7 +80,14 @@ CASES = {
         "is not the level",
         "equal",
     ),
-    "empty track": ("scopes.yaml", "valid: P12M", "valid: 12 months", "data-export.valid", "match pattern", "expected"),
+    "a duration in another unit": (
+        "scopes.yaml",
+        "valid: P12M",
+        "valid: 12 months",
+        "data-export.valid",
+        "match pattern",
+        "expected",
+    ),
     "another renewal": (
         "scopes.yaml",
         "renewal: completion",
@@ -167,6 +177,120 @@ CASES = {
         "match pattern",
         "",
     ),
+    "recertify by a day that is none": (
+        "modules/escalation/module.yaml",
+        "minutes: 4",
+        "minutes: 4\nrecertify: {below: 1, by: 2027-02-30T00:00:00.000Z}",
+        "recertify.by",
+        "no such instant",
+        "",
+    ),
+    "recertify to a version that is not there": (
+        "modules/escalation/module.yaml",
+        "minutes: 4",
+        "minutes: 4\nrecertify: {below: 2, by: 2027-02-20T00:00:00.000Z}",
+        "recertify.below",
+        "the module is at 1.0.0",
+        "1 at most",
+    ),
+    "digits that the rules cannot read": (
+        "scopes.yaml",
+        "valid: P12M",
+        "valid: P1٢M",
+        "data-export.valid",
+        "match pattern",
+        "expected",
+    ),
+    "an octal number": (
+        "modules/escalation/module.yaml",
+        "minutes: 4",
+        "minutes: 012",
+        "minutes",
+        "not a plain number",
+        "quotes",
+    ),
+    "a lone surrogate": ("source.yaml", "title: CompanyOS", 'title: "\\ud800"', "title", "unicode", ""),
+    "levels without end": (
+        "source.yaml",
+        "title: CompanyOS",
+        "title: " + "[" * 9000 + "]" * 9000,
+        "",
+        "deeper",
+        "flat",
+    ),
+    "more bytes than a person reads": (
+        "source.yaml",
+        "title",
+        "# " + "x" * 2**20 + "\ntitle",
+        "",
+        "is larger",
+        "split",
+    ),
+    "a destination twice": (
+        "exports.yaml",
+        "s3://exports-us",
+        "s3://exports-eu",
+        "destinations.2",
+        "listed twice",
+        "keep one",
+    ),
+    "no destination at all": (
+        "exports.yaml",
+        'destinations:\n  - {id: "warehouse://analytics", title: Analytics warehouse}\n',
+        "destinations: []\nothers:\n",
+        "destinations",
+        "at least 1 item",
+        "",
+    ),
+    "a part twice": (
+        "scopes.yaml",
+        "{module: export-scenario, tier: proficient}",
+        "{module: secure-data-export, tier: completed}",
+        "data-export.takes.1",
+        "listed twice",
+        "keep one",
+    ),
+    "a policy twice": (
+        "modules/escalation/module.yaml",
+        "[POL-INC-001]",
+        "[POL-INC-001, POL-INC-001]",
+        "policies.1",
+        "listed twice",
+        "keep one",
+    ),
+    "somebody else's track": (
+        "personas.yaml",
+        "core: engineers/core",
+        "core: operations/advanced",
+        "engineers.core",
+        "is operations' advanced track",
+        "of this persona",
+    ),
+    "a track with an empty list": (
+        "tracks.yaml",
+        "  modules:\n    - {module: secure-data-export, tier: completed}\n"
+        "    - {module: export-scenario, tier: proficient}\n    - {module: rollback-simulation, tier: proficient}",
+        "  modules: []",
+        "engineers/advanced.modules",
+        "at least 1 item",
+        "",
+    ),
+    "tracks in a module": (
+        "modules/escalation/module.yaml",
+        "minutes: 4",
+        "minutes: 4\ntracks: [operations/core]",
+        "tracks",
+        "not permitted",
+        "tracks.yaml says",
+    ),
+    "a key of another file": (
+        "modules/escalation/module.yaml",
+        "minutes: 4",
+        "minutes: 4\nlevel: core",
+        "level",
+        "not permitted",
+        "remove it",
+    ),
 }
 
 
@@ -198,6 +322,39 @@ def test_all_mistakes_come_at_once(copy: Path) -> None:
     assert sum(f.file == "scopes.yaml" and "valid" in f.field for f in findings) == 2
     assert findings == sorted(findings)
     assert any("policies.yaml?" in f.hint for f in findings)
+
+
+@pytest.mark.parametrize("odd", ["a link", "hidden", "a pipe", "a name that is none"])
+def test_a_module_is_plain_files(copy: Path, odd: str) -> None:
+    """Its digest is over all of its files, so there is none that a reviewer would not see."""
+    folder = copy / "modules" / "escalation"
+    if odd == "a link":
+        (folder / "notes.md").symlink_to(copy / "source.yaml")
+    elif odd == "hidden":
+        (folder / ".module.yaml.swp").write_text("x")
+    elif odd == "a pipe":
+        os.mkfifo(folder / "pipe")
+    else:
+        (folder / "\udcff.md").write_text("x")
+    (finding,) = read_source(copy).findings
+    assert finding.file == "modules/escalation/module.yaml"
+    assert "plain files" in finding.hint
+
+
+def test_a_digest_is_over_every_file(copy: Path) -> None:
+    """The sorted list of (path, SHA-256), by the path's text and whatever order the disk has."""
+    folder = copy / "modules" / "escalation"
+    (folder / "media").mkdir()
+    for name in ("media/a.txt", "media-b.txt"):
+        (folder / name).write_text(name)
+    listed = [
+        [name, hashlib.sha256((folder / name).read_bytes()).hexdigest()]
+        for name in ("media-b.txt", "media/a.txt", "module.yaml")
+    ]
+    assert folder_digest(folder) == hashlib.sha256(canonical.encode(listed)).hexdigest()
+    before = folder_digest(folder)
+    (folder / "media" / "a.txt").write_text("changed")
+    assert folder_digest(folder) != before
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
