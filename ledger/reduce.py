@@ -1,23 +1,23 @@
 """The projection: what a log proves now, as a pure reduction of its entries.
 
-Owns the states of `person/`, `approval/`, `change_window/` and `token/` objects. It copies and never
-computes: no date is added, no tier concluded. A state is replaced, never changed in place, so that whoever
-holds one holds it for good. An object's version is the index of the newest entry that `changed` names it for.
+Owns the states of `person/`, `approval/`, `change_window/` and `token/` objects; those of learning are in
+`ledger.learning`. It copies and never computes: no date is added, no tier concluded. A state is replaced, never changed
+in place, so that whoever holds one holds it for good. An object's version is the index of the newest entry that
+`changed` names it for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
+from ledger import learning
 from ledger.canonical import JSON
 from ledger.errors import Malformed
+from ledger.fields import Payload, State, field, known, mapping, member, text
 from ledger.model import Entry, Person
 
-REDUCER: Final = 1
-
-State: TypeAlias = dict[str, JSON]
-Payload: TypeAlias = Mapping[str, JSON]
+REDUCER: Final = 2
 
 
 def changed(kind: str, payload: Payload, about_ref: str | None, entry_id: str) -> tuple[str, ...]:
@@ -25,34 +25,37 @@ def changed(kind: str, payload: Payload, about_ref: str | None, entry_id: str) -
     if kind not in KINDS:
         raise Malformed(f"no entry is of kind {kind!r}")
     if kind in _PERSON:
-        # Nothing is kept of a person who has no `subject` entry, and a failed result proves nothing.
-        if about_ref is None or (kind == "result" and payload.get("passed") is not True):
-            return ()
-        return (f"person/{about_ref}",)
+        # Nothing is kept of a person who has no `subject` entry.
+        person = (f"person/{about_ref}",) if about_ref is not None and _proves(kind, payload) else ()
+        return (*person, *learning.changed(kind, payload, about_ref, entry_id))
+    if kind in learning.KINDS:
+        return learning.changed(kind, payload, about_ref, entry_id)
     if kind in ("approval", "change_window"):
         return (f"{kind}/{entry_id}",)
     if kind == "token":
-        return (f"token/{_text(payload, 'token')}",)
+        return (f"token/{text(payload, 'token')}",)
     return ()
 
 
 def reduce(name: str, state: State | None, *, kind: str, payload: Payload, entry_id: str, at: str) -> State:
     """The state of the object `name` after this entry, from its state before; raises Malformed."""
     room, _, key = name.partition("/")
+    if room in learning.ROOMS:
+        return learning.reduce(name, state, kind=kind, payload=payload, entry_id=entry_id, at=at)
     if room == "person":
         return _PERSON[kind](state, key, payload, entry_id, at)
     if room == "approval":
         return {
-            "approver": _text(payload, "ref"),
-            "request_digest": _text(payload, "request_digest"),
-            "expires_at": _text(payload, "expires_at"),
+            "approver": text(payload, "ref"),
+            "request_digest": text(payload, "request_digest"),
+            "expires_at": text(payload, "expires_at"),
             "evidence": entry_id,
         }
     if room == "change_window":
         return {
-            "starts_at": _text(payload, "starts_at"),
-            "ends_at": _text(payload, "ends_at"),
-            "resources": _field(payload, "resources"),
+            "starts_at": text(payload, "starts_at"),
+            "ends_at": text(payload, "ends_at"),
+            "resources": field(payload, "resources"),
             "evidence": entry_id,
         }
     if room == "token":
@@ -60,31 +63,42 @@ def reduce(name: str, state: State | None, *, kind: str, payload: Payload, entry
     raise Malformed(f"no object is called {name!r}")
 
 
+def _proves(kind: str, payload: Payload) -> bool:
+    """Whether an entry about a person is a fact: a failed result proves nothing, nor does a part of a course."""
+    if kind == "result":
+        return payload.get("passed") is True and payload.get("part") is None
+    return kind != "regrade" or payload.get("event") == "lowered"
+
+
 def _subject(state: State | None, ref: str, payload: Payload, entry_id: str, at: str) -> State:
     del entry_id, at
-    person = _object(payload, "person")
+    person = mapping(payload, "person")
     before: State = state or {"modules": {}, "scopes": {}, "waivers": {}}
     return before | {
-        "type": _text(person, "type"),
-        "id": _text(person, "id"),
+        "type": text(person, "type"),
+        "id": text(person, "id"),
         "ref": ref,
-        "directory": _object(payload, "directory"),
+        "directory": mapping(payload, "directory"),
     }
 
 
 def _result(state: State | None, ref: str, payload: Payload, entry_id: str, at: str) -> State:
     del ref, at
-    person, module, tier = _known(state), _text(payload, "module"), _text(payload, "tier")
-    modules = _object(person, "modules")
-    tiers = _member(modules, module)
-    passed_at = _text(payload, "occurred_at")
+    person, module, tier = (
+        known(state, "the learning of a person who has no `subject` entry"),
+        text(payload, "module"),
+        text(payload, "tier"),
+    )
+    modules = mapping(person, "modules")
+    tiers = member(modules, module)
+    passed_at = text(payload, "occurred_at")
     held = tiers.get(tier)
-    if isinstance(held, dict) and _text(held, "passed_at") > passed_at:
+    if isinstance(held, dict) and text(held, "passed_at") > passed_at:
         return person
     fact: State = {
         "passed_at": passed_at,
-        "version": _text(payload, "version"),
-        "digest": _field(payload, "digest"),
+        "version": text(payload, "version"),
+        "digest": field(payload, "digest"),
         "imported": payload.get("source") == "import",
         "evidence": entry_id,
     }
@@ -93,52 +107,85 @@ def _result(state: State | None, ref: str, payload: Payload, entry_id: str, at: 
 
 def _certification(state: State | None, ref: str, payload: Payload, entry_id: str, at: str) -> State:
     del ref, at
-    person, scope = _known(state), _text(payload, "scope")
-    scopes = _object(person, "scopes")
-    held = _member(scopes, scope)
-    tiers = _member(held, "tiers")
+    person, scope = known(state, "the learning of a person who has no `subject` entry"), text(payload, "scope")
+    scopes = mapping(person, "scopes")
+    held = member(scopes, scope)
+    tiers = member(held, "tiers")
     fact: State = {
-        "issued_at": _text(payload, "issued_at"),
-        "expires_at": _text(payload, "expires_at"),
+        "issued_at": text(payload, "issued_at"),
+        "expires_at": text(payload, "expires_at"),
         "evidence": entry_id,
-        "parts": _object(payload, "parts"),
+        "parts": mapping(payload, "parts"),
     }
     # `revoked_at` stays: whatever asks which passes count again after a revocation needs its instant.
-    renewed = held | {"standing": "good", "tiers": tiers | {_text(payload, "tier"): fact}}
+    renewed = held | {"standing": "good", "tiers": tiers | {text(payload, "tier"): fact}}
     return person | {"scopes": scopes | {scope: renewed}}
 
 
 def _revocation(state: State | None, ref: str, payload: Payload, entry_id: str, at: str) -> State:
     del ref
-    person = _known(state)
+    person = known(state, "the learning of a person who has no `subject` entry")
     revoked: State = {"standing": "revoked", "tiers": {}, "revoked_at": at, "revocation": entry_id}
-    return person | {"scopes": _object(person, "scopes") | {_text(payload, "scope"): revoked}}
+    return person | {"scopes": mapping(person, "scopes") | {text(payload, "scope"): revoked}}
 
 
 def _waiver(state: State | None, ref: str, payload: Payload, entry_id: str, at: str) -> State:
     del ref, at
-    person = _known(state)
-    requirement = _object(payload, "requirement")
+    person = known(state, "the learning of a person who has no `subject` entry")
+    requirement = mapping(payload, "requirement")
     if len(requirement) != 1 or not requirement.keys() <= {"scope", "track", "module"}:
         raise Malformed("a waiver's requirement names one scope, track or module")
     [what] = requirement
-    waiver: State = {"until": _text(payload, "until"), "evidence": entry_id}
-    key = f"{what}:{_text(requirement, what)}"
-    return person | {"waivers": _object(person, "waivers") | {key: waiver}}
+    waiver: State = {"until": text(payload, "until"), "evidence": entry_id}
+    key = f"{what}:{text(requirement, what)}"
+    return person | {"waivers": mapping(person, "waivers") | {key: waiver}}
 
 
 def _token(state: State | None, payload: Payload, at: str) -> State:
-    event = _text(payload, "event")
+    event = text(payload, "event")
     if event == "issued" and state is None:
         return {
-            "hash": _text(payload, "hash"),
-            "role": _text(payload, "role"),
-            "principal": _object(payload, "principal"),
-            "expires_at": _text(payload, "expires_at"),
+            "hash": text(payload, "hash"),
+            "role": text(payload, "role"),
+            "principal": mapping(payload, "principal"),
+            "expires_at": text(payload, "expires_at"),
+            **({"origin": payload["origin"]} if "origin" in payload else {}),
         }
     if event == "revoked" and state is not None:
         return {"revoked_at": at} | state  # the first revocation is the one that counts
     raise Malformed("a token is issued once, and revoked only after that")
+
+
+def _lowered(state: State | None, ref: str, payload: Payload, entry_id: str, at: str) -> State:
+    """What was passed by an item that is void counts until the day of grace, and so does what was earned with it."""
+    del ref, at
+    person, until = known(state, "the learning of a person who has no `subject` entry"), text(payload, "until")
+    lowered = text(payload, "result")
+    modules: State = {m: _ended(tiers, {lowered}, until, entry_id) for m, tiers in mapping(person, "modules").items()}
+    certifications = {str(c) for c in _list(payload, "certifications")}
+    scopes: State = {
+        name: scope | {"tiers": _ended(mapping(scope, "tiers"), certifications, until, entry_id)}
+        for name, scope in mapping(person, "scopes").items()
+        if isinstance(scope, dict)
+    }
+    return person | {"modules": modules, "scopes": scopes}
+
+
+def _ended(tiers: JSON, which: set[str], until: str, entry_id: str) -> JSON:
+    assert isinstance(tiers, dict)
+    return {
+        tier: fact | {"until": until, "lowered": entry_id}
+        if isinstance(fact, dict) and fact.get("evidence") in which
+        else fact
+        for tier, fact in tiers.items()
+    }
+
+
+def _list(payload: Payload, key: str) -> list[JSON]:
+    value = field(payload, key)
+    if not isinstance(value, list):
+        raise Malformed(f"`{key}` is not a list")
+    return value
 
 
 _Reducer: TypeAlias = Callable[[State | None, str, Payload, str, str], State]
@@ -148,45 +195,17 @@ _PERSON: Final[dict[str, _Reducer]] = {
     "certification": _certification,
     "revocation": _revocation,
     "waiver": _waiver,
+    "regrade": _lowered,
 }
-KINDS: Final = frozenset(_PERSON) | {
+KINDS: Final = (frozenset(_PERSON) | learning.KINDS) | {
     "decision",
     "approval",
     "change_window",
     "token",
     "activation",
     "clock.adjusted",
+    "expiry",
 }
-
-
-def _field(payload: Payload, key: str) -> JSON:
-    if key not in payload:
-        raise Malformed(f"the payload has no `{key}`")
-    return payload[key]
-
-
-def _text(payload: Payload, key: str) -> str:
-    value = _field(payload, key)
-    if not isinstance(value, str):
-        raise Malformed(f"`{key}` is not a string")
-    return value
-
-
-def _object(payload: Payload, key: str) -> State:
-    value = _field(payload, key)
-    if not isinstance(value, dict):
-        raise Malformed(f"`{key}` is not an object")
-    return value
-
-
-def _member(states: State, key: str) -> State:
-    return _object(states, key) if key in states else {}
-
-
-def _known(state: State | None) -> State:
-    if state is None:
-        raise Malformed("a fact about a person who has no `subject` entry")
-    return state
 
 
 class Reduction:
@@ -207,9 +226,9 @@ class Reduction:
             return ()  # erased: what it changed was erased with it
         payload = entry.value
         if entry.kind == "activation":
-            self.active_revision = _text(payload, "revision")
+            self.active_revision = text(payload, "revision")
         if entry.kind == "subject" and entry.about is not None:
-            self._refs.setdefault(entry.about, _text(payload, "ref"))
+            self._refs.setdefault(entry.about, text(payload, "ref"))
         names = changed(entry.kind, payload, self.ref(entry.about), entry.id)
         for name in names:
             state = reduce(name, self.state(name), kind=entry.kind, payload=payload, entry_id=entry.id, at=entry.at)

@@ -24,9 +24,10 @@ from ledger.errors import (
     Stale,
     UnknownTenant,
 )
+from ledger.fields import State
 from ledger.model import Person, Receipt, unknown_object, unknown_person
 from ledger.prepared import PreparedAppend, PreparedDraft
-from ledger.reduce import State, changed, reduce
+from ledger.reduce import changed, reduce
 
 _FIND: Final = """
 SELECT e.idx, e.header, p.payload FROM entries AS e
