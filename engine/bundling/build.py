@@ -21,7 +21,7 @@ from pathlib import Path
 
 from engine.bundling import capabilities, gates, rules
 from engine.bundling.errors import Finding, Invalid
-from engine.bundling.source import read_source
+from engine.bundling.source import Source, read_source
 from engine.opa.binary import OpaBinary
 from engine.opa.canary import CANARY_PATH, CANARY_REGO
 from ledger import canonical
@@ -44,13 +44,18 @@ class Built:
     capabilities_text: str
 
 
-def check(policies: Path, source: Path, opa: OpaBinary) -> list[Finding]:
+def check(policies: Path, source: Path, opa: OpaBinary, overlay: Path | None = None) -> list[Finding]:
     """Every mistake in rules and source, sorted by place."""
-    return _check(policies, source, opa)[1]
+    return _check(policies, read_source(source, overlay), opa)[1]
 
 
-def build(policies: Path, source: Path, opa: OpaBinary, key: Path) -> Built:
+def build(policies: Path, source: Path, opa: OpaBinary, key: Path, overlay: Path | None = None) -> Built:
     """Check, pack and sign; raises Invalid with every mistake. `key` is an Ed25519 private key (PEM)."""
+    return build_read(policies, read_source(source, overlay), opa, key)
+
+
+def build_read(policies: Path, source: Source, opa: OpaBinary, key: Path) -> Built:
+    """The same, of a source that was read."""
     data, findings = _check(policies, source, opa)
     if findings:
         raise Invalid(findings)
@@ -111,12 +116,11 @@ def check_archive(archive: bytes, allowlist: str, opa: OpaBinary) -> list[Findin
         return findings + rules.check(root.resolve(), opa)
 
 
-def _check(policies: Path, source: Path, opa: OpaBinary) -> tuple[dict[str, JSON], list[Finding]]:
+def _check(policies: Path, read: Source, opa: OpaBinary) -> tuple[dict[str, JSON], list[Finding]]:
     policies = policies.resolve()  # OPA is run inside it
     if not (policies / "muster").is_dir():
         message, hint = "has no folder muster/", "set MUSTER_POLICIES to a policy root"
         return {}, [Finding(file=str(policies), line=0, field="", message=message, hint=hint)]
-    read = read_source(source)
     findings = read.findings + capabilities.check(policies / capabilities.NAME, opa)
     in_rules = rules.check(policies, opa)
     findings += in_rules

@@ -28,6 +28,8 @@ TrackId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^P[1-9][0-9]{0,2}M$|^P[1-9][0-9]{0,3}D$")]
 Days = Annotated[str, StringConstraints(pattern=r"^P[1-9][0-9]{0,3}D$")]
+Wait = Annotated[str, StringConstraints(pattern=r"^P[0-9]{1,3}D$|^PT[0-9]{1,4}[HMS]$")]
+Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 Tier = Literal["completed", "proficient"]
 TIERS = ("completed", "proficient")
 
@@ -137,6 +139,30 @@ class Recertify(Strict):
     by: Instant
 
 
+class QuizRules(Strict):
+    """How a module's quiz is drawn, passed and tried again.
+
+    `cooldown` is the wait before a next try, by the number of failures before it; the last one goes on for ever, and
+    with `reopen_lesson` the lesson has to be opened again then. `time_limit` is for the whole of one try.
+    """
+
+    draw: Annotated[int, Field(ge=1, le=50)]
+    pass_mark: Annotated[int, Field(ge=1, le=100)] = 80
+    cooldown: list[Wait] = Field(default=["PT0S", "PT0S", "PT10M", "P1D"], min_length=1, max_length=10)
+    reopen_lesson: bool = True
+    time_limit: Wait | None = None
+
+
+class Locales(Strict):
+    """The language a module is written in, and those it has to be there in."""
+
+    source: Locale = "en"
+    required: list[Locale] = Field(default=["en"], min_length=1, max_length=20)
+
+
+Telemetry = Literal["impression", "dismissal", "completion", "score", "expiry", "step_reached", "step_missing"]
+
+
 class Module(Strict):
     """modules/<id>/module.yaml"""
 
@@ -152,6 +178,20 @@ class Module(Strict):
     tags: list[Id] = Field(default_factory=list)
     summary: Text
     recertify: Recertify | None = None
+    objective: Text | None = None
+    prerequisites: list[Text] = Field(default_factory=list, max_length=20)
+    trigger: list[Id] = Field(default_factory=list, max_length=20)
+    outcomes: dict[Id, Text] = Field(default_factory=dict, max_length=20)
+    quiz: QuizRules | None = None
+    telemetry: list[Telemetry] = Field(default_factory=list)
+    locales: Locales = Locales()
+
+
+DECIDED = {
+    "title", "kind", "version", "minutes", "tier", "owner", "policies", "runbooks", "scopes", "tags", "summary",
+    "recertify",
+}  # fmt: skip
+"""What the rules know of a module. What a learner reads is content, which OPA never sees."""
 
 
 class Destination(Strict):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, RootModel
 
 from engine.bundling.models import FILES, TIERS, Exports, Module, Persona, Scope, Track
+from engine.bundling.validate import near
 from engine.bundling.yamlfile import Document
 
 Place = tuple[str | int, ...]
@@ -84,12 +84,6 @@ def check(reading: Reading) -> None:
     exports = reading.models.get("exports")
     if isinstance(exports, Exports):
         reading.once("exports", ("destinations",), [d.id for d in exports.destinations])
-
-
-def near(word: str, known: Iterable[str], otherwise: str = "remove it") -> str:
-    """A hint: the known word that is nearest to one that is not."""
-    close = difflib.get_close_matches(word, sorted(known), 1)
-    return f"did you mean {close[0]}?" if close else otherwise
 
 
 def _own_track(reading: Reading, persona: str, level: str, name: str) -> None:

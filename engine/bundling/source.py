@@ -5,30 +5,27 @@ Each file has a model; references between files are checked when all have been r
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
-
+from engine.bundling import folder as folders
 from engine.bundling.errors import Finding, Invalid
-from engine.bundling.models import FILES, Module
-from engine.bundling.references import Reading, check, near
-from engine.bundling.yamlfile import Document, read
-from ledger import canonical
+from engine.bundling.models import DECIDED, FILES, Module
+from engine.bundling.references import Reading, check
+from engine.bundling.validate import near, validated
+from engine.bundling.yamlfile import read
 from ledger.canonical import JSON
+
+_MODULE_HINTS = dict.fromkeys(("track", "tracks"), "tracks.yaml says which modules a track has")
 
 
 @dataclass(slots=True)
 class Source(Reading):
     """A source that was read; `data` is `data.source`, complete once `findings` is empty."""
 
-    digests: dict[str, str] = field(default_factory=dict)
+    files: dict[str, folders.Files] = field(default_factory=dict)
+    words: folders.Files = field(default_factory=dict)
     stray: list[Finding] = field(default_factory=list)
 
     @property
@@ -45,27 +42,27 @@ class Source(Reading):
             scope["takes"] = [{k: v for k, v in take.items() if v is not None} for take in scope["takes"]]
         modules: dict[str, JSON] = {
             name: {
-                **module.model_dump(mode="json", exclude_none=True),
-                "digest": self.digests[name],
+                **module.model_dump(mode="json", exclude_none=True, include=DECIDED),
+                "digest": folders.digest(self.files[name]),
                 "href": f"/learn/modules/{name}",
             }
             for name, module in self.modules.items()
         }
-        whole: dict[str, JSON] = {**about, **dumped, "modules": modules}
+        whole: dict[str, JSON] = {**about, **dumped, "modules": modules, "words": folders.digest(self.words)}
         whole["awards"] = _awards(whole)
         return whole
 
 
-def load_source(folder: Path) -> Source:
+def load_source(folder: Path, overlay: Path | None = None) -> Source:
     """Load a source; raises Invalid with every mistake in it."""
-    source = read_source(folder)
+    source = read_source(folder, overlay)
     if source.findings:
         raise Invalid(source.findings)
     return source
 
 
-def read_source(folder: Path) -> Source:
-    """Read a source with whatever mistakes it has."""
+def read_source(folder: Path, overlay: Path | None = None) -> Source:
+    """Read a source with whatever mistakes it has; an overlay holds files of modules that are not for everybody."""
     source = Source()
     if not folder.is_dir():
         source.stray.append(
@@ -74,7 +71,7 @@ def read_source(folder: Path) -> Source:
         return source
     for name, model in FILES.items():
         document = source.documents[name] = read(folder / f"{name}.yaml", f"{name}.yaml")
-        found = _validated(document, model)
+        found = validated(document, model)
         if found is not None:
             source.models[name] = found
     for path in sorted((folder / "modules").iterdir()) if (folder / "modules").is_dir() else ():
@@ -82,15 +79,18 @@ def read_source(folder: Path) -> Source:
         document = source.documents[f"modules/{name}"] = read(path / "module.yaml", f"modules/{name}/module.yaml")
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
             document.wrong((), f"the folder's name {name!r} is not a module ID", "use lower-case words with hyphens")
-        module = _validated(document, Module)
-        odd = False
-        for message in _odd_files(path):
+        module = validated(document, Module, _MODULE_HINTS)
+        over = overlay / "modules" / name if overlay else None
+        odd = [*folders.odd_files(path), *(folders.odd_files(over) if over else ())]
+        for message in odd:
             document.wrong((), message, "a module is plain files; its digest is over all of them")
-            odd = True
         if isinstance(module, Module):
             source.modules[name] = module
-            source.digests[name] = "" if odd else folder_digest(path)
-    known = {f"{name}.yaml" for name in FILES} | {"modules"}
+            source.files[name] = {} if odd else folders.read(path, over)
+    for message in folders.odd_files(folder / "i18n"):
+        source.stray.append(Finding(file="i18n", line=0, field="", message=message, hint="translations are YAML files"))
+    source.words = _words(folder)
+    known = {f"{name}.yaml" for name in FILES} | {"modules", "i18n"}
     for path in sorted(folder.iterdir()):
         if path.name not in known and not path.name.startswith("."):
             hint = near(path.name, known)
@@ -101,56 +101,11 @@ def read_source(folder: Path) -> Source:
     return source
 
 
-def folder_digest(folder: Path) -> str:
-    """SHA-256 (hex) over the sorted list of (path, SHA-256) of a folder's files."""
-    paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    files: list[JSON] = [[name, hashlib.sha256(p.read_bytes()).hexdigest()] for name, p in sorted(paths.items())]
-    return hashlib.sha256(canonical.encode(files)).hexdigest()
-
-
-def _odd_files(folder: Path) -> Iterator[str]:
-    """What would make a module's digest mean something else than what a reviewer sees."""
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not name.isprintable():
-            yield f"{name!r} is not a name that can be written"
-        elif path.name.startswith("."):
-            yield f"{name} is hidden"
-        elif path.is_symlink() or not (path.is_dir() or path.is_file()):
-            yield f"{name} is a link, or no file at all"
-        elif not os.access(path, os.R_OK):
-            yield f"{name} cannot be read"
-
-
-def _validated(document: Document, model: type[BaseModel]) -> BaseModel | None:
-    if document.value is None:
-        return None
-    try:
-        return model.model_validate(document.value)
-    except ValidationError as exc:
-        for error in exc.errors(include_url=False):
-            place = tuple(p for p in error["loc"] if p != "[key]")
-            hint = ""
-            if error["type"] == "extra_forbidden":
-                hint = near(str(place[-1]), _keys(model, place))
-                if model is Module and place[0] in ("track", "tracks"):
-                    hint = "tracks.yaml says which modules a track has"
-            elif error["type"] == "string_pattern_mismatch":
-                hint = f"expected {error['ctx']['pattern']}"
-            document.wrong(place, str(error["msg"]).removeprefix("Value error, "), hint)
-        return None
-
-
-def _keys(kind: Any, place: tuple[str | int, ...]) -> set[str]:
-    """The keys that are known where a key stands; `place` ends with that key."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        if "root" in kind.model_fields:
-            return _keys(kind.model_fields["root"].annotation, place)
-        if len(place) == 1:
-            return set(kind.model_fields)
-        return _keys(kind.model_fields[str(place[0])].annotation, place[1:])
-    member = [part for part in get_args(kind) if part is not NoneType][-1]
-    return _keys(member, place if isinstance(kind, UnionType) else place[1:])
+def _words(folder: Path) -> dict[str, bytes]:
+    """What people read that belongs to no module: the files of the source itself, and their translations."""
+    own = {f"{name}.yaml": folder / f"{name}.yaml" for name in FILES}
+    texts = {f"i18n/{name}": data for name, data in folders.read(folder / "i18n").items()}
+    return {**texts, **{name: path.read_bytes() for name, path in own.items() if path.is_file()}}
 
 
 def _awards(source: dict[str, JSON]) -> JSON:

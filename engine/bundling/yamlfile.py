@@ -67,16 +67,27 @@ def read(path: Path, name: str) -> Document:
             return document
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            document.wrong((), f"is larger than {MOST_BYTES} bytes", "split what it says, or shorten it")
-            return document
+    except FileNotFoundError:
+        document.wrong((), "is missing", "make this file")
+        return document
+    except OSError as exc:
+        document.wrong((), f"cannot be read: {exc}")
+        return document
+    return parse(data, name)
+
+
+def parse(data: bytes, name: str) -> Document:
+    """Read a file's content; what cannot be read is a finding of the document, whose value is then None."""
+    document = Document(name)
+    if len(data) > MOST_BYTES:
+        document.wrong((), f"is larger than {MOST_BYTES} bytes", "split what it says, or shorten it")
+        return document
+    try:
         text = data.decode("utf-8")
         if not _plain(document, text):
             return document
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except FileNotFoundError:
-        document.wrong((), "is missing", "make this file")
-    except (OSError, UnicodeDecodeError) as exc:
+    except UnicodeDecodeError as exc:
         document.wrong((), f"cannot be read: {exc}")
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.bundling.errors import Invalid
-from engine.bundling.source import folder_digest, load_source, read_source
+from engine.bundling.folder import digest, read
+from engine.bundling.source import load_source, read_source
 from ledger import canonical
 
 COMPANYOS = Path(__file__).parents[2] / "bundles" / "companyos"
@@ -351,10 +352,10 @@ def test_a_digest_is_over_every_file(copy: Path) -> None:
         [name, hashlib.sha256((folder / name).read_bytes()).hexdigest()]
         for name in ("media-b.txt", "media/a.txt", "module.yaml")
     ]
-    assert folder_digest(folder) == hashlib.sha256(canonical.encode(listed)).hexdigest()
-    before = folder_digest(folder)
+    assert digest(read(folder)) == hashlib.sha256(canonical.encode(listed)).hexdigest()
+    before = digest(read(folder))
     (folder / "media" / "a.txt").write_text("changed")
-    assert folder_digest(folder) != before
+    assert digest(read(folder)) != before
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
