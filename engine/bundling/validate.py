@@ -38,8 +38,9 @@ def _keys(kind: Any, place: tuple[str | int, ...]) -> set[str]:
         if "root" in kind.model_fields:
             return _keys(kind.model_fields["root"].annotation, place)
         if len(place) == 1:
-            return set(kind.model_fields)
-        return _keys(kind.model_fields[str(place[0])].annotation, place[1:])
+            return {field.alias or name for name, field in kind.model_fields.items()}
+        named = {field.alias or name: field for name, field in kind.model_fields.items()}
+        return _keys(named[str(place[0])].annotation, place[1:])
     member = [part for part in get_args(kind) if part is not NoneType][-1]
     return _keys(member, place if isinstance(kind, UnionType) else place[1:])
 

@@ -52,10 +52,14 @@ class Document:
             place = place[:-1]
         return self.lines.get(place, 1)
 
+    def note(self, line: int, field: str, message: str, hint: str = "") -> None:
+        """Note a mistake at a line."""
+        self.findings.append(Finding(file=self.file, line=line, field=field, message=message, hint=hint))
+
     def wrong(self, place: tuple[str | int, ...], message: str, hint: str = "") -> None:
         """Note a mistake at a place."""
         name = ".".join(str(part) for part in place)
-        self.findings.append(Finding(file=self.file, line=self.line(place), field=name, message=message, hint=hint))
+        self.note(self.line(place), name, message, hint)
 
 
 def read(path: Path, name: str) -> Document:
