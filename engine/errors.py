@@ -5,7 +5,8 @@
     ├── Unauthenticated   401  no token, or none that is known and valid
     ├── Forbidden         403  a known caller who may not do this
     ├── NotFound          404
-    ├── Conflict          409  contradicts what the ledger holds
+    ├── Conflict          409  contradicts what the ledger holds; `reason` is a word for programs
+    ├── TooSoon           429  may be done later: `retry_at` says when
     ├── TooLarge          413
     ├── Undecided         503  could not decide: never an allow, never a deny
     ├── Unavailable       503  cannot work now; the same call may go through later
@@ -53,6 +54,19 @@ class NotFound(MusterError):
 
 class Conflict(MusterError):
     """The request contradicts what the ledger already holds."""
+
+    def __init__(self, detail: str, reason: str = "conflict") -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class TooSoon(MusterError):
+    """The same request may go through from `retry_at` on, which is `seconds` from now."""
+
+    def __init__(self, detail: str, retry_at: str, seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_at = retry_at
+        self.seconds = seconds
 
 
 class TooLarge(MusterError):

@@ -5,6 +5,7 @@
       keys/           bundle.pem (signs bundles), bundle.pub.pem, log.pem (signs checkpoints): 0600
       ledger.db       the ledger (SQLite)
       bundles/        every revision that ever decided
+      content/        every version of every module that was ever in force
       opa/            every OPA binary that ever decided
       lock            held with flock by the one process that writes; holds its runtime folder's path
       demo.env        tokens for the demo, made by `make run`: 0600
@@ -51,6 +52,10 @@ class Home:
     @property
     def bundles(self) -> Path:
         return self.path / "bundles"
+
+    @property
+    def content(self) -> Path:
+        return self.path / "content"
 
     @property
     def bundle_key(self) -> Path:

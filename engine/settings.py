@@ -22,6 +22,7 @@ KEYS = (
     "public_url",
     "policies",
     "bundle",
+    "overlay",
     "database_url",
     "redis_url",
     "opa_url",
@@ -59,6 +60,7 @@ class Settings:
     public_url: str | None
     policies: Path
     bundle: Path
+    overlay: Path | None
     opa_bin: Path | None
     cache: Path
 
@@ -86,6 +88,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         public_url=public_url.rstrip("/") if public_url else None,
         policies=_path(values.get("policies", "policies")),
         bundle=_path(values.get("bundle", "bundles/companyos")),
+        overlay=_path(values["overlay"]) if values.get("overlay") else None,
         opa_bin=_path(opa_bin) if opa_bin else None,
         cache=_path(values.get("cache", str(Path.home() / ".cache" / "muster"))),
     )

@@ -57,7 +57,7 @@ def reduce(name: str, state: State | None, *, kind: str, payload: Payload, entry
 def _attempt(state: State | None, key: str, kind: str, payload: Payload, entry_id: str, at: str) -> State:
     if kind == "attempt" and text(payload, "event") == "opened":
         opened: State = {name: field(payload, name) for name in _FACTS}
-        fresh: State = {"answers": {}, "trail": [], "active": 0, "result": None, "closed_at": None}
+        fresh: State = {"answers": {}, "trail": [], "active": 0, "saves": 0, "result": None, "closed_at": None}
         return {**opened, **fresh, "opened_at": at, "status": "open", "save": entry_id}
     before = known(state, f"an attempt {key} that was never opened")
     if kind == "result":
@@ -67,7 +67,8 @@ def _attempt(state: State | None, key: str, kind: str, payload: Payload, entry_i
     if event in _ENDS:
         return before | {"status": event, "closed_at": at, "save": entry_id}
     if event == "saved":
-        return before | {"answers": mapping(payload, "answers"), "active": field(payload, "active"), "save": entry_id}
+        kept: State = {"answers": mapping(payload, "answers")}
+        return before | kept | {name: field(payload, name) for name in ("active", "saves")} | {"save": entry_id}
     if event == "stepped":
         trail = field(before, "trail")
         assert isinstance(trail, list)

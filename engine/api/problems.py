@@ -19,6 +19,7 @@ TABLE: dict[type[errors.MusterError], tuple[int, str, str]] = {
     errors.Forbidden: (403, "forbidden", "You may not call this"),
     errors.NotFound: (404, "not-found", "There is no such thing"),
     errors.Conflict: (409, "conflict", "This contradicts what is recorded"),
+    errors.TooSoon: (429, "too-soon", "Not yet"),
     errors.TooLarge: (413, "too-large", "The request is too large"),
     errors.Undecided: (503, "undecided", "Could not decide"),
     errors.Unavailable: (503, "unavailable", "Not available now"),
@@ -48,7 +49,14 @@ def of(error: errors.MusterError) -> JSONResponse:
         more["cause"] = error.cause
         if error.decision_id is not None:
             more["decision_id"] = error.decision_id
-    return document(status, kind, title, str(error), **more)
+    if isinstance(error, errors.Conflict):
+        more["reason"] = error.reason
+    if isinstance(error, errors.TooSoon):
+        more["retry_at"] = error.retry_at
+    answer = document(status, kind, title, str(error), **more)
+    if isinstance(error, errors.TooSoon):
+        answer.headers["Retry-After"] = str(error.seconds)
+    return answer
 
 
 def install(app: FastAPI) -> None:

@@ -44,18 +44,14 @@ class Built:
     capabilities_text: str
 
 
-def check(policies: Path, source: Path, opa: OpaBinary, overlay: Path | None = None) -> list[Finding]:
+def check(policies: Path, source: Path | Source, opa: OpaBinary) -> list[Finding]:
     """Every mistake in rules and source, sorted by place."""
-    return _check(policies, read_source(source, overlay), opa)[1]
+    return _check(policies, _read(source), opa)[1]
 
 
-def build(policies: Path, source: Path, opa: OpaBinary, key: Path, overlay: Path | None = None) -> Built:
+def build(policies: Path, source: Path | Source, opa: OpaBinary, key: Path) -> Built:
     """Check, pack and sign; raises Invalid with every mistake. `key` is an Ed25519 private key (PEM)."""
-    return build_read(policies, read_source(source, overlay), opa, key)
-
-
-def build_read(policies: Path, source: Source, opa: OpaBinary, key: Path) -> Built:
-    """The same, of a source that was read."""
+    source = _read(source)
     data, findings = _check(policies, source, opa)
     if findings:
         raise Invalid(findings)
@@ -114,6 +110,10 @@ def check_archive(archive: bytes, allowlist: str, opa: OpaBinary) -> list[Findin
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
         return findings + rules.check(root.resolve(), opa)
+
+
+def _read(source: Path | Source) -> Source:
+    return read_source(source) if isinstance(source, Path) else source
 
 
 def _check(policies: Path, read: Source, opa: OpaBinary) -> tuple[dict[str, JSON], list[Finding]]:

@@ -75,6 +75,11 @@ class Catalogue:
         return str(self._source["version"])
 
     @property
+    def words(self) -> str:
+        """The digest of the source's own words."""
+        return str(self._source["words"])
+
+    @property
     def personas(self) -> frozenset[str]:
         return frozenset(self._source["personas"])
 

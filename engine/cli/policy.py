@@ -7,13 +7,11 @@ import asyncio
 import subprocess
 from collections.abc import Iterator
 
-from engine.bundling.build import build, check
-from engine.bundling.store import BundleStore
 from engine.cli import output
 from engine.cli.audit import open_reader
 from engine.cli.client import connected, find_opa, send
 from engine.cli.operating import Subparsers, tenant
-from engine.cli.setup import build_and_store
+from engine.cli.setup import build_and_store, check_configured
 from engine.errors import NotFound
 from engine.home import Home
 from engine.settings import Settings
@@ -46,7 +44,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def _check(arguments: argparse.Namespace, settings: Settings) -> int:
-    findings = check(settings.policies, settings.bundle, find_opa(settings))
+    findings = check_configured(settings, find_opa(settings))
     if arguments.json:
         output.machine([f.described() for f in findings])
     for finding in findings:
@@ -67,10 +65,7 @@ def _build(arguments: argparse.Namespace, settings: Settings) -> int:
     home, opa = Home(settings.home), find_opa(settings)
     if not home.exists():  # without a home there is no key to sign with: say so before the work
         home.check()
-    built = build(settings.policies, settings.bundle, opa, home.bundle_key)
-    store = BundleStore(home.bundles)
-    store.put_opa(opa)
-    store.put(built)
+    built = build_and_store(settings, home, opa)
     if arguments.json:
         output.machine({"revision": built.revision})
     else:
@@ -94,7 +89,7 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
 def _activate(arguments: argparse.Namespace, settings: Settings) -> int:
     home = Home(settings.home)
     home.check()
-    revision = arguments.revision or build_and_store(settings, home, find_opa(settings))
+    revision = arguments.revision or build_and_store(settings, home, find_opa(settings)).revision
     return asyncio.run(_put_into_force(arguments, settings, revision))
 
 

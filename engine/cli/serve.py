@@ -112,7 +112,7 @@ class _Split:
 
 
 async def _activate_configured(runtime: Runtime) -> None:
-    revision = build_and_store(runtime.settings, runtime.home, runtime.opa)
+    revision = build_and_store(runtime.settings, runtime.home, runtime.opa).revision
     if DEFAULT_TENANT not in runtime.tenants() or runtime.active(DEFAULT_TENANT).revision != revision:
         progress(f"activating revision {revision[:12]}, built from what is configured")
         await runtime.activate(DEFAULT_TENANT, revision, operator(DEFAULT_TENANT), "what is configured has changed")

@@ -6,6 +6,7 @@ whole, since where a choice leads is the answer. What one file says of another i
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -142,6 +143,10 @@ class Exercise(Strict):
         elif self.options is None or not self.accept or self.pattern is not None:
             raise ValueError(f"an exercise of kind {self.kind} has options and accept, and no pattern")
         return self
+
+    def matches(self, text: str) -> bool:
+        """Whether a text fits the pattern, which the source gives."""
+        return self.pattern is not None and re.fullmatch(self.pattern, text) is not None
 
 
 class Step(Strict):

@@ -49,7 +49,12 @@ def draw(pool: Mapping[str, Item], count: int, seed: str, seen: Collection[str])
             chosen.append(next(i for i in first if pool[i].policy == policy))
     chosen += [i for i in first if i not in chosen][: count - len(chosen)]
     order = sorted(chosen, key=lambda i: _chance(seed, "order", i))
-    return tuple(Drawn(id=i, options=_shuffled(seed, i, pool[i].options)) for i in order)
+    return tuple(shuffled(seed, i, pool[i].options) for i in order)
+
+
+def shuffled(seed: str, item: str, options: Iterable[str]) -> Drawn:
+    """An item's options in the order of chance."""
+    return Drawn(id=item, options=tuple(sorted(options, key=lambda o: _chance(seed, item, o))))
 
 
 def seen_after(pool: Iterable[str], before: Collection[str], drawn: Sequence[Drawn]) -> list[str]:
@@ -87,10 +92,6 @@ def _points(key: Key, answer: Collection[str]) -> int:
         return key.points if given == right else 0
     share = max(0, len(given & right) - len(given - right))
     return key.points * share // len(right)
-
-
-def _shuffled(seed: str, item: str, options: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(options, key=lambda o: _chance(seed, item, o)))
 
 
 def _chance(*parts: str) -> bytes:

@@ -6,7 +6,9 @@ nobody holds a certification without the result behind it. If OPA is away nothin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from engine.decide import inputs
 from engine.decide.facts import Seen
@@ -16,13 +18,15 @@ from engine.errors import NotFound, Undecided
 from engine.opa.errors import CouldNotDecide
 from engine.runtime import Active
 from ledger import canonical, instants
+from ledger.errors import Stale
 from ledger.ids import uuid7
 from ledger.model import JSON, Append, Draft, Entry, Person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A module that a person passed. `passed_at` is when it happened, which may be long before it is written down."""
+    """What came of a module, or of one part of it. `passed_at` is when it happened, which may be long before it is
+    written down; `part` where the module is not proved by it; `more` are further fields of its entry."""
 
     person: Person
     module: str
@@ -32,11 +36,19 @@ class Result:
     source: str
     reason: str
     provenance: JSON
+    passed: bool = True
+    part: str | None = None
     digest: str | None = None
     score: JSON = None
     attempts: int | None = None
     seconds: int | None = None
     evidence_links: tuple[str, ...] = ()
+    more: Mapping[str, JSON] = MappingProxyType({})
+
+    @property
+    def proves(self) -> bool:
+        """Whether it is a pass of the module, so that Rego is asked what it is worth."""
+        return self.passed and self.part is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +69,23 @@ class Results:
     async def record(self, result: Result, once: Once) -> Recorded:
         """Append a result with the certifications that it earns; raises NotFound for a person who is not known."""
         entry, repeated = await self.writer.write(once, lambda: self._build(result, once))
-        return Recorded(entry=entry, certifications=tuple(self._earned(entry)), repeated=repeated)
+        return Recorded(entry=entry, certifications=self.earned(entry), repeated=repeated)
 
     async def _build(self, result: Result, once: Once) -> Append:
         runtime, tenant = self.writer.runtime, once.caller.tenant
         active = runtime.active(tenant)
         seen = Seen.none(runtime.reader, tenant)
+        now = runtime.now(tenant)
+        return Append(
+            tenant=tenant,
+            drafts=await self.drafts(active, seen, result, once, now),
+            reads=seen.reads,
+            revision=active.revision,
+            now=now,
+        )
+
+    async def drafts(self, active: Active, seen: Seen, result: Result, once: Once, now: str) -> tuple[Draft, ...]:
+        """The entries of a result: itself, and the certifications that it earns; raises NotFound, Undecided."""
         person = seen.person(result.person.type, result.person.id)
         if not isinstance(person, dict):
             raise NotFound(
@@ -70,20 +93,18 @@ class Results:
             )
         payload = _payload(result, person, active, self.writer.by(once.caller))
         draft = Draft(id=uuid7(), kind="result", payload=once.marked(payload), about=result.person)
-        now = runtime.now(tenant)
-        awarded = await self._award(active, result, person, draft.id, seen, now)
-        return Append(
-            tenant=tenant,
-            drafts=(draft, *_certifications(result.person, draft.id, awarded)),
-            reads=seen.reads,
-            revision=active.revision,
-            now=now,
-        )
+        if not result.proves or active.catalogue.module(result.module) is None:
+            return (draft,)
+        return (draft, *await self._award(active, result, person, draft.id, once.caller.tenant, now))
 
     async def _award(
-        self, active: Active, result: Result, person: JSON, evidence: str, seen: Seen, now: str
-    ) -> Evaluated:
+        self, active: Active, result: Result, person: JSON, evidence: str, tenant: str, now: str
+    ) -> tuple[Draft, ...]:
         scopes, modules = active.catalogue.awards(result.module)
+        # What an award leans on is the person alone, whatever else the append has read.
+        seen = Seen.none(self.writer.runtime.reader, tenant)
+        if seen.person(result.person.type, result.person.id) != person:
+            raise Stale("person")
         facts = inputs.personal_facts(person, scopes=scopes, modules=modules, waivers=())
         del facts["waivers"]
         question: dict[str, JSON] = {
@@ -105,7 +126,7 @@ class Results:
             _check(answer)
         except CouldNotDecide as exc:
             raise Undecided(exc.cause, f"the result was not recorded, send it again: {exc.detail}") from exc
-        return Evaluated(
+        awarded = Evaluated(
             revision=active.revision,
             opa=self.writer.runtime.opa,
             capabilities=active.capabilities,
@@ -114,8 +135,9 @@ class Results:
             reads=seen.reads,
             result=answer,
         )
+        return _certifications(result.person, evidence, awarded)
 
-    def _earned(self, entry: Entry) -> list[Entry]:
+    def earned(self, entry: Entry) -> tuple[Entry, ...]:
         """The certifications that stand right behind a result in the log."""
         found = []
         reader = self.writer.runtime.reader
@@ -123,12 +145,11 @@ class Results:
             if following.kind != "certification" or following.payload is None or following.value["for"] != entry.id:
                 break
             found.append(following)
-        return found
+        return tuple(found)
 
 
 def _payload(result: Result, person: dict[str, JSON], active: Active, by: JSON) -> dict[str, JSON]:
-    module = active.catalogue.module(result.module)
-    assert module is not None, "checked before anything is built"
+    module = active.catalogue.module(result.module)  # None: taken out of the source after the attempt had begun
     directory = person["directory"]
     assert isinstance(directory, dict)
     return {
@@ -137,7 +158,8 @@ def _payload(result: Result, person: dict[str, JSON], active: Active, by: JSON) 
         "version": result.version,
         "digest": result.digest,
         "tier": result.tier,
-        "passed": True,
+        "passed": result.passed,
+        "part": result.part,
         "occurred_at": result.passed_at,
         "score": result.score,
         "attempts": result.attempts,
@@ -147,11 +169,12 @@ def _payload(result: Result, person: dict[str, JSON], active: Active, by: JSON) 
         "provenance": result.provenance,
         "persona": directory.get("persona"),
         "tracks": list(active.catalogue.tracks_of(result.module)),
-        "scopes": list(module.scopes),
-        "policy_ids": list(module.policies),
-        "runbook_ids": list(module.runbooks),
+        "scopes": list(module.scopes if module else ()),
+        "policy_ids": list(module.policies if module else ()),
+        "runbook_ids": list(module.runbooks if module else ()),
         "evidence_links": list(result.evidence_links),
         "by": by,
+        **result.more,
     }
 
 
