@@ -72,6 +72,9 @@ class Reader(Protocol):
     def entries(self, tenant: str, start: int, stop: int) -> Iterator[Entry]:
         """Entries start <= index < stop, in order, read in short chunks."""
 
+    def about(self, tenant: str, person: Person, kinds: Sequence[str], before: int, most: int) -> list[Entry]:
+        """The newest entries of these kinds about a person, of index < `before`, newest first, at most so many."""
+
     def idempotent(self, tenant: str, key: str) -> tuple[str, str] | None:
         """(digest of the request, ID of the entry) that took this idempotency key."""
 

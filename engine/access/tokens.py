@@ -49,8 +49,11 @@ def make(tenant: str, token_id: str) -> Secret:
     return Secret(token_id=token_id, text=f"mst.{tenant}.{token_id}.{secret}", hash=_digest(secret))
 
 
-def authenticate(reader: Reader, text: str, now: str) -> Caller:
-    """Who holds this token; raises Unauthenticated. A person who was deactivated holds none."""
+def authenticate(reader: Reader, text: str, now: str, origin: str | None = None) -> Caller:
+    """Who holds this token; raises Unauthenticated. A person who was deactivated holds none.
+
+    `origin` is where a browser says that it comes from; a session is bound to the one it was begun for.
+    """
     form = _FORM.fullmatch(text)
     if form is None:
         raise Unauthenticated("the token is not one of Muster's")
@@ -63,6 +66,8 @@ def authenticate(reader: Reader, text: str, now: str) -> Caller:
         raise Unauthenticated("the token has been revoked")
     if not now < str(known["expires_at"]):
         raise Unauthenticated("the token has expired")
+    if origin is not None and known.get("origin") not in (None, origin):
+        raise Unauthenticated("the session was begun for another origin")
     principal = principal_of(known["principal"])
     if not _in_service(reader, tenant, principal):
         raise Unauthenticated("the person behind the token has been deactivated")

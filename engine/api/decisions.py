@@ -134,10 +134,10 @@ async def next_required_training(
     user: Annotated[str, Query(min_length=1, max_length=1024)],
     action: Annotated[str, Query(min_length=1, max_length=256)],
 ) -> dict[str, Any]:
-    """Which modules stand between a person and an action, in order."""
+    """Which modules stand between a person and an action, in order, and how long they take; also what ends soon."""
     person = Person(type="user", id=user)
     await call.may("training.next", person)
-    return {"required": await call.services.next_training.required(call.tenant, person, action)}
+    return await call.services.next_training.required(call.tenant, person, action)
 
 
 @router.get("/v1/gates", summary="Gates, requirements, remedies and modes")

@@ -12,19 +12,25 @@ from engine.access import tokens
 from engine.access.caller import Caller, operator
 from engine.access.gate import AccessGate
 from engine.api.metrics import Metrics
+from engine.content.library import Library
 from engine.decide.decider import Decider
 from engine.entries.approvals import Approvals
 from engine.entries.change_windows import ChangeWindows
 from engine.entries.clock import ClockAdjustments
 from engine.entries.exceptions import Exceptions
+from engine.entries.sessions import Sessions
 from engine.entries.subjects import Subjects
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
 from engine.errors import BadRequest, FieldError, Unauthenticated
 from engine.runtime import DEFAULT_TENANT, Runtime
+from engine.training.attempts import Attempts
 from engine.training.imports import Imports
 from engine.training.next import NextTraining
+from engine.training.overview import Overview
+from engine.training.reading import Reading
 from engine.training.results import Results
+from engine.training.steps import Steps
 from ledger.model import JSON, Person
 
 OPERATOR_SCOPE = "muster.operator"
@@ -47,12 +53,19 @@ class Services:
     clock: ClockAdjustments
     imports: Imports
     next_training: NextTraining
+    sessions: Sessions
+    attempts: Attempts
+    steps: Steps
+    reading: Reading
+    overview: Overview
     metrics: Metrics
 
     @classmethod
     def of(cls, runtime: Runtime) -> Services:
         """Put the rooms together over one runtime."""
         writer = Writer(runtime)
+        results, issued = Results(writer), Tokens(writer)
+        attempts = Attempts(writer, results, Library(runtime.home.content))
         return cls(
             runtime=runtime,
             writer=writer,
@@ -62,10 +75,15 @@ class Services:
             approvals=Approvals(writer),
             change_windows=ChangeWindows(writer),
             exceptions=Exceptions(writer),
-            tokens=Tokens(writer),
+            tokens=issued,
             clock=ClockAdjustments(writer),
-            imports=Imports(runtime, Results(writer)),
+            imports=Imports(runtime, results),
             next_training=NextTraining(runtime),
+            sessions=Sessions(issued),
+            attempts=attempts,
+            steps=Steps(attempts),
+            reading=Reading(attempts),
+            overview=Overview(attempts),
             metrics=Metrics(),
         )
 
@@ -116,7 +134,7 @@ async def call(
         scheme, _, text = given[0].partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("send `Authorization: Bearer TOKEN`")
-        caller = _token(found, text.strip())
+        caller = authenticated(found, text.strip(), request.headers.get("origin"))
     elif request.scope.get(OPERATOR_SCOPE):
         tenant = request.headers.get(TENANT_HEADER, DEFAULT_TENANT)
         if not tokens.TENANT.fullmatch(tenant):
@@ -127,12 +145,13 @@ async def call(
     return Call(services=found, caller=caller, request_id=request.state.request_id, idempotency_key=idempotency_key)
 
 
-def _token(found: Services, text: str) -> Caller:
+def authenticated(found: Services, text: str, origin: str | None) -> Caller:
+    """Who holds a token; raises Unauthenticated."""
     parts = text.split(".", 2)
     tenant = parts[1] if len(parts) > 1 else ""
     if tenant not in found.runtime.tenants():
         raise Unauthenticated("the token is unknown")
-    return tokens.authenticate(found.runtime.reader, text, found.runtime.now(tenant))
+    return tokens.authenticate(found.runtime.reader, text, found.runtime.now(tenant), origin)
 
 
 Authenticated = Annotated[Call, Depends(call)]

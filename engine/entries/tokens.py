@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,8 +25,10 @@ class Tokens:
 
     writer: Writer
 
-    async def create(self, role: str, principal: Principal, life: str, once: Once) -> tuple[Secret, str]:
-        """Issue a token; returns its secret, once, and the instant at which it ends."""
+    async def create(
+        self, role: str, principal: Principal, life: str, once: Once, more: Mapping[str, JSON] | None = None
+    ) -> tuple[Secret, str]:
+        """Issue a token; returns its secret, once, and the instant at which it ends. `more` is for its entry."""
         runtime, caller = self.writer.runtime, once.caller
         secret = tokens.make(caller.tenant, uuid7())
         expires_at = tokens.expiry(runtime.now(caller.tenant), life)
@@ -41,6 +43,7 @@ class Tokens:
                     "principal": {"type": principal.type, "id": principal.id},
                     "expires_at": expires_at,
                     "by": self.writer.by(caller),
+                    **(more or {}),
                 }
             )
             draft = Draft(id=uuid7(), kind="token", payload=payload, about=principal.person)

@@ -21,8 +21,8 @@ class NextTraining:
 
     runtime: Runtime
 
-    async def required(self, tenant: str, person: Person, action: str) -> list[JSON]:
-        """The modules that a person has to pass before the action's training requirements are met."""
+    async def required(self, tenant: str, person: Person, action: str) -> dict[str, JSON]:
+        """`{required, minutes}`: what a person has to take for an action, in order; also what ends soon."""
         active = self.runtime.active(tenant)
         gate = active.catalogue.gate(action)
         if gate is None:
@@ -38,7 +38,6 @@ class NextTraining:
             answer = await active.evaluator.evaluate(ENTRYPOINT, canonical.encode(question))
         except CouldNotDecide as exc:
             raise Undecided(exc.cause, exc.detail) from exc
-        required = answer.get("required") if isinstance(answer, dict) else None
-        if not isinstance(required, list):
+        if not isinstance(answer, dict) or not isinstance(answer.get("required"), list):
             raise Undecided("bad-shape", "the training path is not a list")
-        return required
+        return answer

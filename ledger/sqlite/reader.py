@@ -28,6 +28,14 @@ FROM entries AS e LEFT JOIN payloads AS p ON p.tenant = e.tenant AND p.idx = e.i
 """
 _RAW_BY_RANGE: Final = _RAW + "WHERE e.tenant = ? AND e.idx >= ? AND e.idx < ? ORDER BY e.idx LIMIT ?"
 _RAW_BY_ID: Final = _RAW + "WHERE e.tenant = ? AND e.id = ?"
+# Newest first, from the index of whom an entry is about; the kind stands in the header.
+_ABOUT: Final = """
+SELECT e.idx, e.id, e.header, e.leaf, p.payload, p.salt, p.about_type, p.about_id
+FROM payloads AS p JOIN entries AS e ON e.tenant = p.tenant AND e.idx = p.idx
+WHERE p.tenant = ? AND p.about_type = ? AND p.about_id = ? AND p.idx < ?
+AND EXISTS (SELECT 1 FROM json_each(?) WHERE instr(e.header, CAST('"kind":"' || value || '"' AS BLOB)) > 0)
+ORDER BY p.idx DESC LIMIT ?
+"""
 
 _PERSON: Final = "SELECT ref, k FROM people WHERE tenant = ? AND type = ? AND id = ?"
 _HEAD: Final = "SELECT size, frontier, newest_at, active_revision FROM heads WHERE tenant = ?"
@@ -139,6 +147,11 @@ class SqliteReader:
     def entries(self, tenant: str, start: int, stop: int) -> Iterator[Entry]:
         """See Reader."""
         return map(_entry, self.raw_entries(tenant, start, stop))
+
+    def about(self, tenant: str, person: Person, kinds: Sequence[str], before: int, most: int) -> list[Entry]:
+        """See Reader."""
+        wanted = (tenant, person.type, person.id, before, json.dumps(list(kinds)), most)
+        return [_entry(_raw(row)) for row in self._rows(_ABOUT, wanted)]
 
     def idempotent(self, tenant: str, key: str) -> tuple[str, str] | None:
         """See Reader."""

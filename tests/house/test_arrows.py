@@ -17,16 +17,21 @@ BELOW = {
     "ledger": {"ledger"},
     "engine.opa": {"ledger"},
     "engine.bundling": {"ledger", "engine.opa"},
+    "engine.content": {"ledger", "engine.bundling"},
     "engine.access.caller": {"ledger"},
     "engine.runtime": {"ledger", "engine.opa", "engine.bundling", "engine.access.caller"},
     "engine.access": {"ledger", "engine.opa", "engine.runtime"},
     "engine.decide": {"ledger", "engine.opa", "engine.bundling", "engine.runtime", "engine.access"},
     "engine.entries": {"ledger", "engine.bundling", "engine.runtime", "engine.access", "engine.decide"},
     "engine.training": {
-        "ledger", "engine.opa", "engine.bundling", "engine.runtime", "engine.access", "engine.decide", "engine.entries",
+        "ledger", "engine.opa", "engine.bundling", "engine.content", "engine.runtime", "engine.access", "engine.decide",
+        "engine.entries",
     },
     "engine.replay": {"ledger", "engine.opa", "engine.bundling", "engine.decide"},
-    "engine.api": {"ledger", "engine.runtime", "engine.access", "engine.decide", "engine.entries", "engine.training"},
+    "engine.api": {
+        "ledger", "engine.content", "engine.runtime", "engine.access", "engine.decide", "engine.entries",
+        "engine.training",
+    },
 }  # fmt: skip
 """What each room may import besides itself; `engine.errors`, `engine.settings` and `engine.home` are everybody's."""
 

@@ -5,8 +5,15 @@ import data.muster.access as rule
 _all := {
 	"decide", "decision.read", "certified.ask", "training.next", "subject.write", "subject.read", "result.import",
 	"approval.create", "change_window.create", "waiver.create", "certification.revoke", "token.create", "token.list",
-	"token.revoke", "policy.activate", "gates.read", "ledger.read", "ledger.verify", "clock.adjust",
+	"token.revoke", "policy.activate", "gates.read", "ledger.read", "ledger.verify", "clock.adjust", "session.create",
+	"training.read", "module.read", "badge.read", "statement.read", "attempt.start", "attempt.read", "attempt.save",
+	"attempt.submit", "attempt.step", "attempt.report", "regrade.propose", "regrade.review", "accommodation.grant",
 }
+
+# What a learner does, and nobody for them.
+_learning := {"attempt.start", "attempt.read", "attempt.save", "attempt.submit", "attempt.step"}
+
+_not_an_admins := (_learning | {"approval.create"}) | {"attempt.report"}
 
 _granted := {"allow": true, "reason": "granted"}
 
@@ -26,41 +33,46 @@ test_matrix[note] if {
 		}],
 		"app": ["app", _system, _bo, {
 			"decide", "decision.read", "certified.ask", "training.next",
-			"subject.read", "change_window.create", "gates.read",
+			"subject.read", "change_window.create", "gates.read", "session.create", "attempt.report", "badge.read",
 		}],
-		"author": ["author", _system, _bo, {"subject.read", "result.import", "gates.read"}],
-		"author on themselves": ["author", _ana, _ana, {"subject.read", "gates.read"}],
+		"author": ["author", _system, _bo, {
+			"subject.read", "result.import", "gates.read", "module.read", "regrade.propose",
+		}],
+		"author on themselves": ["author", _ana, _ana, {
+			"subject.read", "gates.read", "module.read", "regrade.propose",
+		}],
 		"auditor": ["auditor", _ana, _bo, {
 			"decision.read", "subject.read", "token.list",
-			"gates.read", "ledger.read", "ledger.verify",
+			"gates.read", "ledger.read", "ledger.verify", "training.read", "badge.read", "statement.read",
 		}],
-		"admin on another": ["admin", _ana, _bo, _all - {"approval.create"}],
-		"admin on themselves": ["admin", _ana, _ana, ((_all - {
-			"approval.create",
-			"waiver.create",
-		}) - {"certification.revoke"}) - {"result.import"}],
-		"admin before the person is known": ["admin", _ana, null, _all - {"approval.create"}],
-		"a system as admin": ["admin", _system, _bo, _all - {"approval.create"}],
+		"admin on another": ["admin", _ana, _bo, _all - _not_an_admins],
+		"admin on themselves": ["admin", _ana, _ana, (_all - _not_an_admins) - {
+			"waiver.create", "certification.revoke", "result.import", "accommodation.grant", "regrade.review",
+		}],
+		"admin before the person is known": ["admin", _ana, null, _all - _not_an_admins],
+		"a system as admin": ["admin", _system, _bo, _all - _not_an_admins],
 		"person on themselves": ["person", _ana, _ana, {
 			"decide", "certified.ask", "training.next",
 			"approval.create", "gates.read",
 		}],
 		"person on another": ["person", _ana, _bo, {"approval.create", "gates.read"}],
 		"a system as person": ["person", _system, _system, {"gates.read"}],
-		"learner on themselves": ["learner-session", _ana, _ana, {"certified.ask", "training.next", "gates.read"}],
-		"learner on another": ["learner-session", _ana, _bo, {"gates.read"}],
+		"learner on themselves": ["learner-session", _ana, _ana, (_learning | {
+			"certified.ask", "training.next", "training.read", "module.read", "badge.read",
+		})],
+		"learner on another": ["learner-session", _ana, _bo, set()],
 		"a system that is called like the person": [
-			"learner-session", {"type": "system", "id": "ana"}, _ana, {"gates.read"},
+			"learner-session", {"type": "system", "id": "ana"}, _ana, set(),
 		],
 		"a person on a system that is called like them": [
-			"learner-session", _ana, {"type": "system", "id": "ana"}, {"gates.read"},
+			"learner-session", _ana, {"type": "system", "id": "ana"}, set(),
 		],
-		"learner on nobody": ["learner-session", _ana, null, {"gates.read"}],
+		"learner on nobody": ["learner-session", _ana, null, set()],
 		"unknown role": ["root", _ana, _ana, set()],
 		"no role": [null, _ana, _ana, set()],
 		"ids that are no text": [
 			"learner-session", {"type": "user", "id": null},
-			{"type": "user", "id": null}, {"gates.read"},
+			{"type": "user", "id": null}, set(),
 		],
 	}
 	may := {operation |
