@@ -7,8 +7,7 @@ nobody holds a certification without the result behind it. If OPA is away nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from engine.decide import inputs
 from engine.decide.facts import Seen
@@ -43,7 +42,7 @@ class Result:
     attempts: int | None = None
     seconds: int | None = None
     evidence_links: tuple[str, ...] = ()
-    more: Mapping[str, JSON] = MappingProxyType({})
+    more: Mapping[str, JSON] = field(default_factory=dict)
 
     @property
     def proves(self) -> bool:
