@@ -90,9 +90,11 @@ def _learning(state: State | None, key: str, kind: str, payload: Payload, entry_
     if kind == "attempt" and text(payload, "event") == "opened":
         seen = _with(before, "seen", strand, field(payload, "seen"))
         return before | {"open": _with(before, "open", strand, entry_id), "seen": seen}
-    still_open: JSON = {s: a for s, a in mapping(before, "open").items() if s != strand}
+    # A regrade closes an attempt again, maybe while a newer one is open.
+    attempt = text(payload, "attempt")
+    still_open: JSON = {s: a for s, a in mapping(before, "open").items() if (s, a) != (strand, attempt)}
     last: State = {
-        "attempt": text(payload, "attempt"),
+        "attempt": attempt,
         "number": field(payload, "number"),
         "failures": field(payload, "failures"),
         "passed": kind == "result" and payload.get("passed") is True,

@@ -49,3 +49,8 @@ class Caller:
 def operator(tenant: str) -> Caller:
     """Whoever owns the home's files: they hold its keys already, so they need no token."""
     return Caller(tenant=tenant, role="admin", principal=Principal(type="system", id="operator"), token_id=None)
+
+
+def itself(tenant: str) -> Caller:
+    """Muster itself, where it writes down that time has ended something; it calls nothing over HTTP."""
+    return Caller(tenant=tenant, role="muster", principal=Principal(type="system", id="muster"), token_id=None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
-from engine.api.reading import Body, Identifier, StrictQuery, body, documented
+from engine.api.reading import Body, Identifier, Instant, Name, StrictQuery, Text, body, documented
 from engine.api.services import Authenticated
 from engine.training import lessons
 from engine.training.overview import told
@@ -60,6 +60,30 @@ class OutcomeBody(Body):
 
     event: Annotated[str, Field(max_length=64)]
     data: Annotated[dict[str, Any], Field(max_length=64)]
+
+
+class AccommodationBody(Body):
+    """Percent more time, tries before waits grow, and why."""
+
+    time: Annotated[int, Field(ge=0, le=400)] = 0
+    tries: Annotated[int, Field(ge=0, le=20)] = 0
+    reason: Text
+
+
+class RegradeBody(Body):
+    """Which item is void, of which version (by default the one in force), and why."""
+
+    module: Option
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    item: Option
+    reason: Text
+
+
+class LoweringBody(Body):
+    """Until when a result still counts, and why."""
+
+    until: Instant
+    reason: Text
 
 
 @router.post("/v1/sessions", openapi_extra=documented(SessionBody), summary="Begin a learner's session")
@@ -171,6 +195,47 @@ async def event(request: Request, call: Authenticated, attempt_id: str) -> dict[
         "reported": entry.value["reported"],
         "index": entry.index,
     }
+
+
+@router.put(
+    "/v1/accommodations/{user:path}",
+    openapi_extra=documented(AccommodationBody),
+    summary="Grant more time or tries",
+)
+async def accommodate(
+    call: Authenticated, user: Name, granted: Annotated[AccommodationBody, Depends(body(AccommodationBody))]
+) -> dict[str, Any]:
+    """What a person is granted wherever they learn; the reason is in the log, and nowhere else."""
+    person = Person(type="user", id=user)
+    await call.may("accommodation.grant", person)
+    once = call.once("accommodation", user, granted.model_dump())
+    entry = await call.services.accommodations.grant(person, granted.time, granted.tries, granted.reason, once)
+    return {"user": user, "entry": entry.id, "index": entry.index, "time": granted.time, "tries": granted.tries}
+
+
+@router.post("/v1/regrades", openapi_extra=documented(RegradeBody), summary="Void an item, and count again")
+async def regrade(call: Authenticated, wanted: Annotated[RegradeBody, Depends(body(RegradeBody))]) -> dict[str, Any]:
+    """Whoever passes by it passes at once; whoever would fail is pending, and keeps what they have."""
+    await call.may("regrade.propose")
+    digest = wanted.digest or call.services.attempts.current(call.tenant, wanted.module).digest
+    once = call.once("regrade", wanted.model_dump())
+    return await call.services.regrades.void(wanted.module, digest, wanted.item, wanted.reason, once)
+
+
+@router.post(
+    "/v1/results/{result_id}/lowering",
+    openapi_extra=documented(LoweringBody),
+    summary="Lower what a void item made a pass",
+)
+async def lower(
+    call: Authenticated, result_id: str, wanted: Annotated[LoweringBody, Depends(body(LoweringBody))]
+) -> dict[str, Any]:
+    """What was passed by a void item counts until then, and so does what was earned with it."""
+    entry = call.services.runtime.reader.entry(call.tenant, result_id)
+    await call.may("regrade.review", entry.about if entry is not None else None)
+    once = call.once("lowering", result_id, wanted.model_dump())
+    made = await call.services.regrades.lower(result_id, wanted.until, wanted.reason, once)
+    return {"result_id": result_id, "entry": made.id, "index": made.index, "until": wanted.until}
 
 
 @router.get("/v1/training", summary="My training: tracks, certifications, what is due, history")

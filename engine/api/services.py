@@ -24,11 +24,13 @@ from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
 from engine.errors import BadRequest, FieldError, Unauthenticated
 from engine.runtime import DEFAULT_TENANT, Runtime
+from engine.training.accommodations import Accommodations
 from engine.training.attempts import Attempts
 from engine.training.imports import Imports
 from engine.training.next import NextTraining
 from engine.training.overview import Overview
 from engine.training.reading import Reading
+from engine.training.regrade import Regrades
 from engine.training.results import Results
 from engine.training.steps import Steps
 from ledger.model import JSON, Person
@@ -58,6 +60,8 @@ class Services:
     steps: Steps
     reading: Reading
     overview: Overview
+    accommodations: Accommodations
+    regrades: Regrades
     metrics: Metrics
 
     @classmethod
@@ -84,6 +88,8 @@ class Services:
             steps=Steps(attempts),
             reading=Reading(attempts),
             overview=Overview(attempts),
+            accommodations=Accommodations(writer),
+            regrades=Regrades(attempts),
             metrics=Metrics(),
         )
 

@@ -25,6 +25,7 @@ from engine.entries.writer import Once, Writer
 from engine.home import CONTROL_SOCKET, Busy, Home, write_private
 from engine.runtime import DEFAULT_TENANT, Runtime
 from engine.settings import Settings, TcpListen, UnixListen
+from engine.training.keeper import Keeper
 
 _KEEP_ALIVE_SECONDS = 120
 _DRAIN_SECONDS = 10
@@ -64,6 +65,7 @@ async def serve(settings: Settings, *, demo: bool) -> int:
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
+        keeping = asyncio.create_task(Keeper(app.state.services.attempts).run())
         serving = asyncio.create_task(server.serve(sockets=listeners))
         listening = asyncio.create_task(server.listening.wait())
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -72,6 +74,7 @@ async def serve(settings: Settings, *, demo: bool) -> int:
         if demo:
             progress(_try_next(address, home.path))
         await serving
+        keeping.cancel()
         return YES if server.started else UNAVAILABLE
 
 

@@ -64,12 +64,6 @@ def seen_after(pool: Iterable[str], before: Collection[str], drawn: Sequence[Dra
     return sorted(now if set(pool) <= every else every)
 
 
-def needed(keys: Mapping[str, Key], items: Iterable[str], pass_mark: int) -> tuple[int, int]:
-    """How many points are needed, of how many: `80 % of 4` is 4 of 4."""
-    most = sum(keys[i].points for i in items)
-    return -(-pass_mark * most // 100), most
-
-
 def grade(
     keys: Mapping[str, Key],
     items: Sequence[str],

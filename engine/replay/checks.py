@@ -106,8 +106,10 @@ def callers(entry: Entry, past: Past) -> Iterator[Finding]:
 
 def _held_token(caller: dict[str, JSON], entry: Entry, past: Past) -> bool:
     principal = _table(caller["principal"])
-    if caller["token"] is None:  # the operator, who owns the home's files and needs no token
-        return caller["role"] == "admin" and principal == {"type": "system", "id": "operator"}
+    if caller["token"] is None:
+        # The operator owns the home's files and needs no token; Muster itself writes down what time has ended.
+        by_itself = caller["role"] == "muster" and principal["id"] == "muster" and entry.kind in ("expiry", "attempt")
+        return by_itself or (caller["role"] == "admin" and principal == {"type": "system", "id": "operator"})
     token = past.reduction.state(f"token/{caller['token']}")
     if token is None:
         return False

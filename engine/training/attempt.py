@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.content.module import Content, Strand
-from engine.content.paper import Drawn, needed
+from engine.content.paper import Drawn
+from engine.training.lessons import needed
 from ledger import instants
 from ledger.model import JSON
 from ledger.store import Reader
@@ -116,10 +117,8 @@ def shown(attempt: Attempt, content: Content, strand: Strand, locale: str | None
 
 
 def _quiz(attempt: Attempt, content: Content, locale: str | None) -> dict[str, JSON]:
-    words = content.words(locale or attempt.text("locale"))
-    quiz, keys, rules = words.quiz, words.keys, content.module.quiz
+    quiz, rules = content.words(locale or attempt.text("locale")).quiz, content.module.quiz
     assert quiz is not None
-    assert keys is not None
     assert rules is not None
     answers = attempt.answers
     items: list[JSON] = []
@@ -128,15 +127,15 @@ def _quiz(attempt: Attempt, content: Content, locale: str | None) -> dict[str, J
         options: list[JSON] = [{"id": o, "text": item.options[o]} for o in drawn.options]
         chosen: list[JSON] = [*answers.get(drawn.id, [])]
         items.append({"id": drawn.id, "ask": item.ask, "many": item.many, "options": options, "answer": chosen})
-    points, most = needed(keys.quiz, [d.id for d in attempt.drawn], rules.pass_mark)
-    return {"items": items, "needs": {"points": points, "max": most, "pass_mark": rules.pass_mark}}
+    needs = needed(content, len(attempt.drawn))
+    return {"items": items, "needs": needs, "pass_mark": rules.pass_mark}
 
 
 def _scenario(attempt: Attempt, content: Content, locale: str | None) -> dict[str, JSON]:
     graph = content.words(locale or attempt.text("locale")).scenario
     assert graph is not None
     state = graph.states.get(attempt.place)
-    if state is None:
+    if state is None or attempt.status != "open":
         return {"step": attempt.steps, "situation": None}
     order = next((d.options for d in attempt.drawn if d.id == attempt.place), tuple(state.choices))
     choices: list[JSON] = [{"id": c, "text": state.choices[c].text} for c in order]
@@ -150,7 +149,7 @@ def _walkthrough(attempt: Attempt, content: Content, locale: str | None) -> dict
     step = next((s for s in walkthrough.steps if s.id == attempt.place), None)
     needs: JSON = walkthrough.needs.model_dump()
     if step is None:
-        waits = attempt.status == "open"
+        waits = attempt.status == "open"  # every step is made, and the host's backend has not said what came of it
         return {"step": total, "of": total, "needs": needs, "current": None, "waits_for_outcome": waits}
     exercise = step.exercise
     options: JSON = [{"id": o, "text": t} for o, t in exercise.options.items()] if exercise.options else None

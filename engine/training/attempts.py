@@ -129,7 +129,7 @@ class Attempts:
                 drafts.append(self._expired(before, person, standing, strand, once.caller))
                 standing = standing.after(strand.name, drafts[0].payload)
             standing.check(content, strand, now)
-            void = _void(seen, content.digest)
+            void = self.void(seen, content.digest)
             drafts.append(self._opened(content, strand, standing, person, locale, void, now, once))
             begun.append(drafts[-1].id)
             return Append(tenant=tenant, drafts=tuple(drafts), reads=seen.reads, now=now)
@@ -192,7 +192,7 @@ class Attempts:
             assert keys is not None
             assert rules is not None
             items = [d.id for d in found.drawn]
-            score = paper.grade(keys.quiz, items, answers, rules.pass_mark, _void(seen, content.digest))
+            score = paper.grade(keys.quiz, items, answers, rules.pass_mark, self.void(seen, content.digest))
             outcome = Outcome(
                 passed=score.passed,
                 score=score,
@@ -268,6 +268,14 @@ class Attempts:
         learning, granted = f"learning/{ref}/{module}", f"accommodation/{ref}"
         seen.look([learning, granted])
         return Standing.of(seen.states[learning], seen.states[granted])
+
+    def void(self, seen: Seen, digest: str) -> frozenset[str]:
+        """The items of a version that are void, its regrades noted."""
+        name = f"regrade/{digest}"
+        seen.look([name])
+        state = seen.states[name]
+        items = state["items"] if isinstance(state, dict) else {}
+        return frozenset(items) if isinstance(items, dict) else frozenset()
 
     def seen_attempt(self, seen: Seen, identifier: str) -> Attempt:
         """An attempt, its version noted; raises NotFound."""
@@ -379,11 +387,3 @@ def check_answers(found: Attempt, content: Content, answers: Mapping[str, Sequen
         errors += [FieldError(f"/answers/{i}", "is not answered yet") for i in drawn if not answers.get(i)]
     if errors:
         raise BadRequest("the answers do not fit this attempt: nothing was handed in", tuple(errors))
-
-
-def _void(seen: Seen, digest: str) -> frozenset[str]:
-    name = f"regrade/{digest}"
-    seen.look([name])
-    state = seen.states[name]
-    items = state["items"] if isinstance(state, dict) else {}
-    return frozenset(items) if isinstance(items, dict) else frozenset()

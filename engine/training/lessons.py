@@ -41,13 +41,15 @@ def described(content: Content, locale: str | None) -> dict[str, JSON]:
     }
 
 
-def needs(content: Content, strand: Strand) -> tuple[int, int]:
-    """How many items of a quiz have to be right, of how many; where items weigh differently, the least that can do."""
-    rules = content.module.quiz
+def needed(content: Content, items: int) -> JSON:
+    """How many items of a paper have to be right: 80 % of 4 is 4 of 4. None where items weigh differently: what each
+    weighs is not for learners."""
+    rules, keys = content.module.quiz, content.model("keys.yaml", Keys)
     assert rules is not None
-    keys = content.model("keys.yaml", Keys)
     assert keys is not None
-    return -(-rules.pass_mark * strand.draw // 100), strand.draw
+    if any(key.points != 1 or key.partial for key in keys.quiz.values()):
+        return None
+    return {"right": -(-rules.pass_mark * items // 100), "of": items}
 
 
 def _strand(content: Content, strand: Strand) -> dict[str, JSON]:
@@ -56,12 +58,11 @@ def _strand(content: Content, strand: Strand) -> dict[str, JSON]:
         return shown
     rules = content.module.quiz
     assert rules is not None
-    points, most = needs(content, strand)
     return {
         **shown,
         "items": strand.draw,
         "pass_mark": rules.pass_mark,
-        "needs": {"right": points, "of": most},
+        "needs": needed(content, strand.draw),
         "time_limit": rules.time_limit,
         "cooldown": [*rules.cooldown],
     }
