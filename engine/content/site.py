@@ -13,6 +13,8 @@ from ledger.model import JSON
 
 TITLED = ("personas", "tracks", "scopes", "actions")
 SOURCE_LOCALE = "en"
+COMMON = "common"
+"""In a translation of gates: what every gate asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class Site:
 
     def gate(self, locale: str, action: str, code: str) -> dict[str, str]:
         """Title and message of a gate's requirement in another language; nothing in the source's own."""
-        entry = _entry(self.texts.get(locale, {}), "gates", action)
-        words = entry.get(code) if entry else None
+        entries = (_entry(self.texts.get(locale, {}), "gates", name) for name in (action, COMMON))
+        words = next((e[code] for e in entries if e and code in e), None)
         return {k: str(v) for k, v in words.items()} if isinstance(words, dict) else {}
 
 
