@@ -2,7 +2,8 @@
 
     home/             0700
       version         the home's format; a newer one is refused
-      keys/           bundle.pem (signs bundles), bundle.pub.pem, log.pem (signs checkpoints): 0600
+      keys/           bundle.pem (signs bundles), bundle.pub.pem, log.pem (signs checkpoints),
+                      badge.pem (signs badges): 0600
       ledger.db       the ledger (SQLite)
       bundles/        every revision that ever decided
       content/        every version of every module that was ever in force
@@ -62,6 +63,10 @@ class Home:
         return self.path / "keys" / "bundle.pem"
 
     @property
+    def badge_key(self) -> Path:
+        return self.path / "keys" / "badge.pem"
+
+    @property
     def bundle_public_key(self) -> Path:
         return self.path / "keys" / "bundle.pub.pem"
 
@@ -95,7 +100,7 @@ class Home:
             (self.path / "keys").mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise SetupError(f"cannot make a home at {self.path}: {exc.strerror}") from exc
-        for name in ("bundle", "log"):
+        for name in ("bundle", "log", "badge"):
             _make_key(self.path / "keys" / f"{name}.pem", self.path / "keys" / f"{name}.pub.pem")
 
     def finish(self) -> None:

@@ -64,6 +64,16 @@ class Settings:
     opa_bin: Path | None
     cache: Path
 
+    @property
+    def base_url(self) -> str:
+        """Where the service is reached from outside: the public address, or the one it listens on."""
+        if self.public_url is not None:
+            return self.public_url
+        if isinstance(self.listen, TcpListen):
+            host = f"[{self.listen.host}]" if ":" in self.listen.host else self.listen.host
+            return f"http://{host}:{self.listen.port}"
+        return "http://localhost"
+
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the configuration; raise `SetupError` with every mistake at once."""

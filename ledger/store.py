@@ -72,6 +72,9 @@ class Reader(Protocol):
     def entries(self, tenant: str, start: int, stop: int) -> Iterator[Entry]:
         """Entries start <= index < stop, in order, read in short chunks."""
 
+    def of_kind(self, tenant: str, kinds: Sequence[str], start: int, stop: int) -> Iterator[Entry]:
+        """Entries of these kinds, start <= index < stop, in order, read in short chunks."""
+
     def about(self, tenant: str, person: Person, kinds: Sequence[str], before: int, most: int) -> list[Entry]:
         """The newest entries of these kinds about a person, of index < `before`, newest first, at most so many."""
 

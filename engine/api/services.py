@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -13,6 +14,10 @@ from engine.access.caller import Caller, operator
 from engine.access.gate import AccessGate
 from engine.api.metrics import Metrics
 from engine.content.library import Library
+from engine.content.site import Site
+from engine.credentials.badges import Badges
+from engine.credentials.issuer import Issuer, load_key
+from engine.credentials.status import Revocations
 from engine.decide.decider import Decider
 from engine.entries.approvals import Approvals
 from engine.entries.change_windows import ChangeWindows
@@ -22,7 +27,7 @@ from engine.entries.sessions import Sessions
 from engine.entries.subjects import Subjects
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
-from engine.errors import BadRequest, FieldError, Unauthenticated
+from engine.errors import BadRequest, FieldError, NotFound, Unauthenticated
 from engine.runtime import DEFAULT_TENANT, Runtime
 from engine.training.accommodations import Accommodations
 from engine.training.attempts import Attempts
@@ -62,6 +67,8 @@ class Services:
     overview: Overview
     accommodations: Accommodations
     regrades: Regrades
+    badge_key: Ed25519PrivateKey
+    revocations: Revocations
     metrics: Metrics
 
     @classmethod
@@ -90,8 +97,24 @@ class Services:
             overview=Overview(attempts),
             accommodations=Accommodations(writer),
             regrades=Regrades(attempts),
+            badge_key=load_key(runtime.home.badge_key),
+            revocations=Revocations(),
             metrics=Metrics(),
         )
+
+    def issuer(self, tenant: str) -> Issuer:
+        """Who issues a tenant's badges."""
+        return Issuer(key=self.badge_key, base=self.runtime.settings.base_url, tenant=tenant)
+
+    def badges(self, tenant: str) -> Badges:
+        """A tenant's badges; raises NotFound for a tenant that is not there."""
+        if tenant not in self.runtime.tenants():
+            raise NotFound(f"there is no issuer {tenant}")
+        return Badges(self.runtime.reader, self.issuer(tenant), self.revocations)
+
+    def site(self, tenant: str) -> Site:
+        """The words of a tenant's source."""
+        return self.overview.site(self.runtime.active(tenant))
 
 
 def services(request: Request) -> Services:

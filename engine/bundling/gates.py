@@ -163,6 +163,9 @@ def _gate(
         wrong("requirements", f"the code {code} is every gate's own", "choose another code")
     for where, message in _references(gate, source) if source is not None else ():
         wrong(where, message)
+    for where, scope in _by_expiry(gate, source) if source is not None else ():
+        message = f"asks for {scope} within a time, and its renewal by expiry lets more than its validity pass between"
+        wrong(where, message, "set renewal in scopes.yaml to completion or calendar, or require the scope's modules")
     for name, declared in gate.inputs.items():
         if (declared.source == "directory") != (name.removeprefix("subject.") in _DIRECTORY):
             wrong(f"inputs.{name}", f"is not a field of source {declared.source}")
@@ -192,6 +195,14 @@ def _references(gate: Gate, source: dict[str, Any]) -> Iterator[tuple[str, str]]
     for where, table, name in named:
         if name is not None and name not in source[table]:
             yield where, f"there is no {name} among the source's {table}"
+
+
+def _by_expiry(gate: Gate, source: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The scopes that a gate wants passed within a time, and that let their validity and a window more pass between."""
+    for i, requirement in enumerate(gate.requirements):
+        scope = requirement.requires.scope if requirement.requires else None
+        if scope is not None and scope in source["scopes"] and source["scopes"][scope]["renewal"] == "expiry":
+            yield f"requirements.{i}.requires.within", scope
 
 
 def _reachable(required: Requires, source: dict[str, Any]) -> bool:

@@ -28,10 +28,28 @@ TrackId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^P[1-9][0-9]{0,2}M$|^P[1-9][0-9]{0,3}D$")]
 Days = Annotated[str, StringConstraints(pattern=r"^P[1-9][0-9]{0,3}D$")]
+DayOfYear = Annotated[str, StringConstraints(pattern=r"^[0-9]{2}-[0-9]{2}$")]
 Wait = Annotated[str, StringConstraints(pattern=r"^P[0-9]{1,3}D$|^PT[0-9]{1,4}[HMS]$")]
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 Tier = Literal["completed", "proficient"]
 TIERS = ("completed", "proficient")
+
+
+def _shortest(duration: str) -> int:
+    """The fewest days that a duration has."""
+    return int(duration[1:-1]) * (28 if duration.endswith("M") else 1)
+
+
+def _a_window(days: str) -> str:
+    if _shortest(days) < 30:
+        raise ValueError("is shorter than P30D: the reminder of 14 days has to find the window open")
+    return days
+
+
+def _every_year(day: str) -> str:
+    if day == "02-29" or not instants.is_instant(f"2024-{day}T00:00:00.000Z"):
+        raise ValueError("is not a day of every year")
+    return day
 
 
 def _exists(text: str) -> str:
@@ -107,14 +125,29 @@ class Take(Strict):
 
 
 class Scope(Strict):
-    """What it takes to be certified, and for how long that holds."""
+    """What it takes to be certified, and for how long that holds.
+
+    `renewal` says where a next expiry is counted from: from the `completion`, from the old `expiry` while its window is
+    open, or to the same day (`calendar`, MM-DD) that is at least `min_active` away. Whatever it says, a renewal never
+    shortens. The window is 30 days at least, so that the first reminder finds it open.
+    """
 
     title: Text
     takes: list[Take] = Field(min_length=1, max_length=32)
     valid: Duration
-    renewal: Literal["completion"]
+    renewal: Literal["completion", "expiry", "calendar"]
     within_parts: Duration
-    renewal_window: Days = "P30D"
+    renewal_window: Annotated[Days, AfterValidator(_a_window)] = "P30D"
+    calendar: Annotated[DayOfYear, AfterValidator(_every_year)] | None = None
+    min_active: Duration | None = None
+
+    @model_validator(mode="after")
+    def _by_calendar(self) -> Scope:
+        if {self.calendar is not None, self.min_active is not None} != {self.renewal == "calendar"}:
+            raise ValueError("renewal: calendar takes `calendar` and `min_active`, and nothing else does")
+        if self.min_active is not None and _shortest(self.min_active) < _shortest(self.renewal_window):
+            raise ValueError("`min_active` is shorter than the renewal window: a renewal in it would gain nothing")
+        return self
 
 
 class Policy(Strict):

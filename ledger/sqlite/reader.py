@@ -37,6 +37,12 @@ AND EXISTS (SELECT 1 FROM json_each(?) WHERE instr(e.header, CAST('"kind":"' || 
 ORDER BY p.idx DESC LIMIT ?
 """
 
+_OF_KIND: Final = _RAW + (  # noqa: S608 - constants, no value of anybody
+    "WHERE e.tenant = ? AND e.idx >= ? AND e.idx < ? AND EXISTS ("
+    "SELECT 1 FROM json_each(?) WHERE instr(e.header, CAST('\"kind\":\"' || value || '\"' AS BLOB)) > 0"
+    ") ORDER BY e.idx LIMIT ?"
+)
+
 _PERSON: Final = "SELECT ref, k FROM people WHERE tenant = ? AND type = ? AND id = ?"
 _HEAD: Final = "SELECT size, frontier, newest_at, active_revision FROM heads WHERE tenant = ?"
 _OBJECTS: Final = """
@@ -147,6 +153,15 @@ class SqliteReader:
     def entries(self, tenant: str, start: int, stop: int) -> Iterator[Entry]:
         """See Reader."""
         return map(_entry, self.raw_entries(tenant, start, stop))
+
+    def of_kind(self, tenant: str, kinds: Sequence[str], start: int, stop: int) -> Iterator[Entry]:
+        """See Reader."""
+        while start < stop:
+            rows = self._rows(_OF_KIND, (tenant, start, stop, json.dumps(list(kinds)), _CHUNK))
+            yield from (_entry(_raw(row)) for row in rows)
+            if len(rows) < _CHUNK:
+                return
+            start = cast(int, rows[-1][0]) + 1
 
     def about(self, tenant: str, person: Person, kinds: Sequence[str], before: int, most: int) -> list[Entry]:
         """See Reader."""

@@ -27,10 +27,11 @@ BELOW = {
         "ledger", "engine.opa", "engine.bundling", "engine.content", "engine.runtime", "engine.access", "engine.decide",
         "engine.entries",
     },
+    "engine.credentials": {"ledger", "engine.content"},
     "engine.replay": {"ledger", "engine.opa", "engine.bundling", "engine.decide"},
     "engine.api": {
-        "ledger", "engine.content", "engine.runtime", "engine.access", "engine.decide", "engine.entries",
-        "engine.training",
+        "ledger", "engine.content", "engine.credentials", "engine.runtime", "engine.access", "engine.decide",
+        "engine.entries", "engine.training",
     },
 }  # fmt: skip
 """What each room may import besides itself; `engine.errors`, `engine.settings` and `engine.home` are everybody's."""
