@@ -89,6 +89,9 @@ class Reader(Protocol):
     def raw_entries(self, tenant: str, start: int, stop: int) -> Iterator[RawEntry]:
         """Stored rows start <= index < stop, by index, read in short chunks."""
 
+    def leaves(self, tenant: str, size: int) -> list[bytes]:
+        """The leaf hashes of the first `size` entries, in order."""
+
     def index_of(self, tenant: str, entry_id: str) -> int | None:
         """The index that a lookup by ID finds."""
 

@@ -14,6 +14,7 @@ from engine.api import problems
 from engine.api.reading import Body, StrictQuery, Text, body, documented
 from engine.api.services import Authenticated, services
 from engine.errors import NotFound
+from ledger import merkle
 from ledger.model import JSON, Entry, Receipt
 from ledger.verify import verify
 
@@ -141,6 +142,28 @@ async def entry(call: Authenticated, entry_id: str) -> dict[str, Any]:
     if found is None:
         raise NotFound(f"there is no entry {entry_id}")
     return _entry(found)
+
+
+@router.get("/v1/ledger/proofs/inclusion", summary="That an entry is in the log (RFC 6962)")
+async def inclusion(
+    call: Authenticated, entry_id: Annotated[str, Query(alias="id", min_length=1, max_length=64)]
+) -> dict[str, Any]:
+    """Leaf, index, and the hashes that lead from it to the root of the committed log."""
+    await call.may("ledger.read")
+    reader = call.services.runtime.reader
+    head, index = reader.head(call.tenant), reader.index_of(call.tenant, entry_id)
+    if index is None or index >= head.size:
+        raise NotFound(f"there is no entry {entry_id}")
+    leaves = await asyncio.to_thread(reader.leaves, call.tenant, head.size)
+    proof = await asyncio.to_thread(merkle.inclusion_proof, leaves, index)
+    return {
+        "id": entry_id,
+        "index": index,
+        "size": head.size,
+        "leaf": leaves[index].hex(),
+        "root": head.root.hex(),
+        "proof": [node.hex() for node in proof],
+    }
 
 
 @router.get("/v1/ledger/verify", summary="Recompute the log from its raw entries")

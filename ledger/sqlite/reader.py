@@ -182,6 +182,11 @@ class SqliteReader:
                 return
             start = cast(int, rows[-1][0]) + 1
 
+    def leaves(self, tenant: str, size: int) -> list[bytes]:
+        """See Reader."""
+        rows = self._rows("SELECT leaf FROM entries WHERE tenant = ? AND idx < ? ORDER BY idx", (tenant, size))
+        return [cast(bytes, leaf) for (leaf,) in rows]
+
     def index_of(self, tenant: str, entry_id: str) -> int | None:
         """See Reader."""
         row = self._row("SELECT idx FROM entries WHERE tenant = ? AND id = ?", (tenant, entry_id))
