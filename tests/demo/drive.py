@@ -5,125 +5,18 @@ Every request and answer is printed. People are made afresh each time, so it can
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import secrets
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-DESTINATION = "warehouse://analytics"
-LESSON = "secure-data-export"
-
-
-class Told(AssertionError):
-    """A step of the story was not as told."""
-
-
-def expect(condition: bool, what: str) -> None:
-    """Fail the demo with a sentence."""
-    if not condition:
-        raise Told(what)
-
-
-def instant(ahead: timedelta = timedelta()) -> str:
-    """The instant that lies so far ahead of now."""
-    return (datetime.now(UTC) + ahead).strftime("%Y-%m-%dT%H:%M:%S.") + "000Z"
-
-
-class Story:
-    """The service, the tokens of those who play in the story, and its steps."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        found = dict(re.findall(r"^export (\w+)='(.*)'$", (home / "demo.env").read_text("utf-8"), re.MULTILINE))
-        self.tokens = {role.lower(): text for role, text in found.items()}
-        base = os.environ.get("MUSTER_URL") or found["MUSTER_URL"]
-        if base.startswith("unix:"):
-            self.http = httpx.Client(transport=httpx.HTTPTransport(uds=base[5:]), base_url="http://muster")
-        else:
-            self.http = httpx.Client(base_url=base)
-        run = secrets.token_hex(3)
-        self.engineer, self.operator = f"ada-{run}", f"olu-{run}"
-        self.approvers = (f"bea-{run}", f"cem-{run}")
-
-    def call(self, who: str, method: str, path: str, body: Any = None, *, want: int = 200) -> Any:
-        """One request under somebody's token, printed with its answer."""
-        print(f"\n  {method} {path}   (as {who})")
-        if body is not None:
-            print("  > " + json.dumps(body, ensure_ascii=False))
-        answer = self.http.request(
-            method, path, json=body, headers={"Authorization": f"Bearer {self.tokens[who]}"}, timeout=30
-        )
-        print(f"  < {answer.status_code} " + json.dumps(answer.json(), ensure_ascii=False))
-        expect(answer.status_code == want, f"{method} {path}: expected {want}, got {answer.status_code}")
-        return answer.json()
-
-    def muster(self, *words: str) -> str:
-        """One command, printed with its answer."""
-        print("\n  $ muster " + " ".join(words))
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("muster")), *words],
-            env={**os.environ, "MUSTER_HOME": str(self.home)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        print("  " + (done.stdout + done.stderr).strip().replace("\n", "\n  "))
-        expect(done.returncode == 0, f"muster {' '.join(words)}: exit code {done.returncode}")
-        return done.stdout
-
-    def decide(self, subject: str, action: str, resource: Any, context: Any) -> Any:
-        """Ask as a gateway does."""
-        request = {
-            "subject": {"type": "user", "id": subject},
-            "action": {"name": action},
-            "resource": resource,
-            "context": context,
-        }
-        return self.call("gateway", "POST", "/v1/decisions", request)
-
-
-def codes(answer: Any) -> set[str]:
-    """The codes of an answer's denials."""
-    return {d["code"] for d in answer["denials"]}
-
-
-@contextmanager
-def step(number: int, title: str) -> Iterator[None]:
-    """A step of the story; a deviation says in which."""
-    print(f"\n{number}. {title}")
-    try:
-        yield
-    except Told as exc:
-        print(f"\nNOT AS TOLD in step {number}: {exc}", file=sys.stderr)
-        sys.exit(1)
-
-
-def export(story: Story, *, without: str | None = None, customer: str = "acme", **changed: Any) -> Any:
-    """Ask for the data export, with one thing changed or left out."""
-    context = {
-        "destination": DESTINATION,
-        "ticket": "REQ-2041",
-        "columns": ["customer_id", "country"],
-        **changed,
-    }
-    properties = {"customer": customer}
-    context.pop(without or "", None)
-    properties.pop(without or "", None)
-    resource = {"type": "dataset", "id": "customers", "properties": properties}
-    return story.decide(story.engineer, "data-export", resource, context)
+from tests.demo import learner
+from tests.demo.story import DESTINATION, LESSON, SCENARIO, Story, codes, expect, export, instant, step
 
 
 def first_denial(story: Story) -> None:
-    """Step 1: without training, every denial at once."""
+    """without training, every denial at once."""
     directory = {"persona": "engineers", "customer": "acme"}
     for person in (story.engineer, story.operator, *story.approvers):
         story.call("admin", "PUT", f"/v1/subjects/{person}", directory)
@@ -142,24 +35,13 @@ def first_denial(story: Story) -> None:
         "required"
     ]
     expect(
-        [r["module"] for r in required] == [LESSON, "export-scenario"],
+        [r["module"] for r in required] == [LESSON, SCENARIO],
         "the way to the certification is another",
     )
 
 
-def prior_learning(story: Story) -> None:
-    """Step 2: earlier results come in, by hand and as CSV."""
-    passed = instant(-timedelta(days=3))
-    for module, tier in ((LESSON, "completed"), ("export-scenario", "proficient")):
-        story.muster(
-            "learn", "import", "--user", story.engineer, "--module", module, "--version", "1.0.0", "--tier", tier,
-            "--passed-at", passed, "--reason", "passed in the academy we had before",
-            "--provenance", "academy export 2026-11",
-        )  # fmt: skip
-
-
 def allowed(story: Story) -> None:
-    """Step 3: the same request is allowed now, with its evidence."""
+    """The same request is allowed now, with its evidence."""
     answer = export(story)
     expect(
         answer["allow"] and answer["verdict"] == "allow" and not answer["denials"],
@@ -182,7 +64,7 @@ def approval(story: Story, approver: str, request: Any) -> str:
 
 
 def conditions(story: Story) -> None:
-    """Step 4: each further condition, broken and mended."""
+    """Each further condition, broken and mended."""
     broken: list[tuple[dict[str, Any], str]] = [
         ({"destination": "mailto:me@home.example"}, "destination-allowlisted"),
         ({"without": "ticket"}, "ticket-present"),
@@ -216,7 +98,7 @@ def conditions(story: Story) -> None:
 
 
 def production_change(story: Story) -> None:
-    """Step 5: Ops Core completed and Advanced proficient within nine months, in a declared change window."""
+    """Ops Core completed and Advanced proficient within nine months, in a declared change window."""
     resource = {"type": "service", "id": "billing"}
     window = {
         "title": "billing schema",
@@ -251,7 +133,7 @@ def production_change(story: Story) -> None:
 
 
 def audit(story: Story) -> None:
-    """Step 6: every decision again, and the log whole."""
+    """Every decision again, and the log whole."""
     story.muster("replay")
     expect("the log is whole" in story.muster("ledger", "verify"), "verify does not say that the log is whole")
 
@@ -265,10 +147,13 @@ def main() -> int:
     story = Story(home)
     steps = [
         ("Without training, a data export is denied, for every reason at once", first_denial),
-        ("Earlier results are brought in, with where they come from", prior_learning),
+        ("The lesson is read, and the quiz is failed by one answer: what to read again is told", learner.failed),
+        ("The quiz is passed: completed, and still denied, since proficient is asked", learner.passed),
+        ("The scenario, step by step: proficient, certified, allowed on the very next call", learner.scenario),
+        ("A badge that anybody can check", learner.credentials),
         ("The same request is allowed, with the evidence that proves it", allowed),
         ("Each further condition, broken and mended", conditions),
-        ("A production change: Ops Core and Advanced within nine months, in a window", production_change),
+        ("A production change: Ops Core and Advanced within nine months, brought in from elsewhere", production_change),
         ("Every decision again, byte for byte, and the log whole", audit),
     ]
     for number, (title, tell) in enumerate(steps, 1):
