@@ -202,7 +202,14 @@ class Attempts:
             )
             return await self.closing(seen, found, content, strand, outcome, once, now)
 
-        entry, _ = await self.writer.write(once, build)
+        try:
+            entry, _ = await self.writer.write(once, build)
+        except Conflict as exc:
+            # The same answers may have been handed in at the same moment: theirs is the result.
+            before = self._handed_in(tenant, identifier, answers) if exc.reason == "closed" else None
+            if before is None:
+                raise
+            return before
         return entry
 
     async def expire(self, tenant: str, identifier: str, caller: Caller) -> bool:
