@@ -163,7 +163,7 @@ def test_a_walkthrough_is_practice_step_by_step(learner: Learner) -> None:
     ended = learner.walk(attempt)
     assert ended["status"] == "passed"
     assert ended["result"]["tier"] is None
-    assert learner.service.call("admin", "GET", f"/v1/subjects/{learner.user}")["facts"]["modules"] == {}
+    assert learner.service.call("admin", "GET", f"/v1/subjects/{learner.user}")["modules"] == {}
 
 
 def test_next_required_training_is_a_path(learner: Learner) -> None:

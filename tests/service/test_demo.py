@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.opa.binary import OpaBinary
+from tests.demo.answers import document
 from tests.service.running import ROOT, Service, environment
 
 
@@ -58,7 +60,7 @@ def test_the_demo_passes_twice_in_a_row(run: Callable[..., Service]) -> None:
 
 
 def test_the_demo_fails_where_a_rule_is_taken_out(run: Callable[..., Service], tmp_path: Path) -> None:
-    """Against a policy whose destination condition is always met, step 4 is not as told."""
+    """Against a policy whose destination condition is always met, step 7 is not as told."""
     policies = tmp_path / "policies"
     shutil.copytree(ROOT / "policies", policies)
     gate = policies / "muster" / "gates" / "data-export" / "data-export.rego"
@@ -71,15 +73,54 @@ def test_the_demo_fails_where_a_rule_is_taken_out(run: Callable[..., Service], t
     with stopping(run(MUSTER_POLICIES=str(policies))) as service:
         done = demo(service)
     assert done.returncode == 1
+    assert "step 7" in done.stderr
+
+
+def test_the_demo_fails_where_half_is_enough(run: Callable[..., Service], tmp_path: Path) -> None:
+    """Against a source whose lesson is passed with 50 %, the failed quiz is not as told."""
+    source = copied(tmp_path)
+    about = source / "modules" / "secure-data-export" / "module.yaml"
+    text = about.read_text("utf-8")
+    assert "pass_mark: 80" in text
+    about.write_text(text.replace("pass_mark: 80", "pass_mark: 50"), "utf-8")
+    with stopping(run(MUSTER_BUNDLE=str(source))) as service:
+        done = demo(service)
+    assert done.returncode == 1
+    assert "step 2" in done.stderr
+
+
+def test_the_demo_fails_where_one_step_is_enough(run: Callable[..., Service], tmp_path: Path) -> None:
+    """Against a source whose scenario is passed in one step, the scenario is not as told."""
+    source = copied(tmp_path)
+    (source / "modules" / "export-scenario" / "scenario.yaml").write_text(
+        "start: only\nstates:\n  only:\n    outcome: "
+        + next(iter(document("export-scenario", "module.yaml")["outcomes"]))
+        + "\n    say: One step.\n    choices:\n      a: {text: Go, to: done}\n      b: {text: Stay, to: late}\n"
+        "ends:\n  done: {passed: true, say: Done.}\n"
+        "  late: {passed: false, say: Late., policy: POL-DA-003, read: {module: secure-data-export, slide: where}}\n",
+        "utf-8",
+    )
+    shutil.rmtree(source / "modules" / "export-scenario" / "i18n")
+    about = source / "modules" / "export-scenario" / "module.yaml"
+    about.write_text(about.read_text("utf-8").replace("required: [en, de]", "required: [en]"), "utf-8")
+    with stopping(run(MUSTER_BUNDLE=str(source))) as service:
+        done = demo(service)
+    assert done.returncode == 1
     assert "step 4" in done.stderr
+
+
+def copied(tmp_path: Path) -> Path:
+    """A copy of the source, to be changed."""
+    source = tmp_path / "companyos"
+    shutil.copytree(os.environ.get("TEST_BUNDLE") or ROOT / "bundles" / "companyos", source)
+    return source
 
 
 def test_run_activates_what_is_configured_anew(run: Callable[..., Service], tmp_path: Path) -> None:
     """A second `make run` on the same home with another source: its revision decides, the first is kept."""
     with stopping(run()) as service:
         first = service.muster("policy", "list").stdout.split()[1]
-    source = tmp_path / "companyos"
-    shutil.copytree(ROOT / "bundles" / "companyos", source)
+    source = copied(tmp_path)
     exports = source / "exports.yaml"
     exports.write_text(exports.read_text("utf-8").replace("warehouse://analytics", "warehouse://other"), "utf-8")
     with stopping(run(MUSTER_BUNDLE=str(source))) as service:
