@@ -105,7 +105,7 @@ def _slide(document: Document, lines: list[str], begins: int) -> Slide | None:
         if re.match(r"#(?!#) ", line) or re.match(r" {0,3}</?[A-Za-z!]", line):
             what = "another title" if line.startswith("#") else "HTML"
             document.note(offset, "", f"{what} inside a slide", "a slide has one title, and no HTML")
-    return Slide(id=title["id"], title=title["title"], text="\n".join(body).strip("\n"), line=number)
+    return Slide(id=title["id"], title=title["title"], text="\n".join(body).rstrip(), line=number)
 
 
 def _found(pattern: re.Pattern[str], slide: Slide, group: str | int) -> Iterator[tuple[int, str]]:

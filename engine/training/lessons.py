@@ -10,7 +10,7 @@ from ledger.model import JSON
 def described(content: Content, locale: str | None) -> dict[str, JSON]:
     """The lesson in a language, and the module's strands with what they ask."""
     words, module = content.words(locale), content.module
-    slides: list[JSON] = [{"id": s.id, "title": s.title, "markdown": s.text} for s in words.slides]
+    slides: list[JSON] = [{"id": s.id, "title": s.title, "markdown": s.text.strip()} for s in words.slides]
     strands: list[JSON] = [_strand(content, strand) for strand in content.strands()]
     course = words.course
     parts: list[JSON] = [_part(course, i) for i in range(len(course.parts))] if course else []

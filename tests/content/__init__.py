@@ -1,0 +1,1 @@
+"""Content: what is drawn, counted, and found wrong."""
