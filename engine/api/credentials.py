@@ -74,4 +74,5 @@ async def statements(
     made = Statements(call.services.runtime.reader, call.services.runtime.settings.base_url, call.tenant)
     page, after = made.page(start, limit, person)
     named = f"&user={quote(user, safe='')}" if user is not None else ""
-    return {"statements": page, "more": "" if after is None else f"/v1/statements?start={after}&limit={limit}{named}"}
+    more = "" if after is None else f"/v1/statements?start={after}&limit={limit}{named}"
+    return {"statements": page, "more": more, "next": after}

@@ -1,24 +1,19 @@
-"""Commands that ask: decide, certified, explain; and `learn import`, which brings prior learning in."""
+"""Commands that ask: decide, certified, explain."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 from pathlib import Path
 from urllib.parse import quote
 
 from engine.cli import output
-from engine.cli.client import call, connected, send
+from engine.cli.client import call
 from engine.cli.operating import Subparsers, tenant
 from engine.errors import BadRequest
 from engine.settings import Settings
-from engine.training.imports import FIELDS, read_csv
 from ledger import strict
 from ledger.errors import StrictError
 from ledger.model import JSON
-
-_CHUNK = 100
-"""Rows of an import in one call: small enough to show progress, whole files are checked first."""
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -44,14 +39,6 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     certified.add_argument("--within", metavar="P12M")
     certified.add_argument("--json", action="store_true", help="print JSON")
     certified.set_defaults(run=_certified)
-
-    learn = commands.add_parser("learn", help="training results").add_subparsers(required=True, metavar="COMMAND")
-    bring = tenant(learn.add_parser("import", help="bring in prior learning, one result or a file"))
-    bring.add_argument("file", nargs="?", metavar="FILE", help=f"CSV with the columns {', '.join(FIELDS)}")
-    for field in FIELDS:
-        bring.add_argument(f"--{field.replace('_', '-')}")
-    bring.add_argument("--json", action="store_true", help="print JSON")
-    bring.set_defaults(run=lambda a, s: asyncio.run(_import(a, s)))
 
 
 def _decide(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -133,57 +120,6 @@ def _certified(arguments: argparse.Namespace, settings: Settings) -> int:
         if answer.body["expires_at"] is not None:
             print(f"  expires at {answer.body['expires_at']}, {answer.body['remaining_days']} days remain")
     return output.YES if answer.body["certified"] else output.NO
-
-
-async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
-    rows = _rows(arguments)
-    imported: list[JSON] = []
-    path = "/v1/results/import"
-    async with connected(settings, arguments.tenant) as client:
-        answer = await send(client, "POST", path, {"results": [*rows]}, {"check": "true"})
-        if answer.status != 200:
-            return output.refused(answer.status, answer.body)
-        for start in range(0, len(rows), _CHUNK):
-            answer = await send(client, "POST", path, {"results": [*rows[start : start + _CHUNK]]})
-            if answer.status != 200 or not isinstance(answer.body, dict):
-                output.progress(f"{len(imported)} of {len(rows)} results were imported; send the file again to go on")
-                return output.refused(answer.status, answer.body)
-            done = answer.body["imported"]
-            imported += done if isinstance(done, list) else []
-            output.bar("imported", len(imported), len(rows))
-    if arguments.json:
-        output.machine({"imported": imported})
-        return output.YES
-    for result in imported:
-        assert isinstance(result, dict)
-        earned = result["certifications"]
-        scopes = (
-            ", ".join(f"{c['scope']} {c['tier']}" for c in earned if isinstance(c, dict))
-            if isinstance(earned, list)
-            else ""
-        )
-        words = "was imported before" if result["repeated"] else "imported"
-        print(f"{result['user']}  {result['module']} {result['tier']}  {words}" + (f"  -> {scopes}" if scopes else ""))
-    return output.YES
-
-
-def _rows(arguments: argparse.Namespace) -> list[dict[str, JSON]]:
-    given = {f: getattr(arguments, f) for f in FIELDS if getattr(arguments, f) is not None}
-    if arguments.file is None:
-        given.setdefault("provenance", "entered by hand")
-        missing = [f"--{f.replace('_', '-')}" for f in FIELDS if f not in given]
-        if missing:
-            raise BadRequest(f"give a FILE, or all of these options: {', '.join(missing)}")
-        return [dict(given)]
-    if given:
-        raise BadRequest("give a FILE or a single result's options, not both")
-    path = Path(arguments.file)
-    try:
-        return read_csv(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise BadRequest(f"{path}: {exc}") from exc
-    except BadRequest as exc:
-        raise BadRequest(f"{path}: {exc}") from exc
 
 
 def _document(option: str, text: str | None) -> JSON:

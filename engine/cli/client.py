@@ -29,7 +29,7 @@ _TIMEOUT_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and parsed body of a call."""
+    """Status and body of a call, parsed where it is JSON."""
 
     status: int
     body: JSON
@@ -82,7 +82,8 @@ async def send(
         response = await client.request(method, path, json=body, params=params)
     except httpx.TransportError as exc:
         raise Busy(f"the running service does not answer: {exc!r}") from exc
-    return Answer(response.status_code, response.json())
+    is_json = "json" in response.headers.get("content-type", "")
+    return Answer(response.status_code, response.json() if is_json else response.text)
 
 
 def find_opa(settings: Settings) -> binary.OpaBinary:

@@ -193,6 +193,7 @@ Try, in another terminal:
     "resource": {{"type": "dataset", "id": "customers", "properties": {{"customer": "acme"}}}},
     "context": {{"destination": "warehouse://analytics", "ticket": "REQ-1", "columns": ["customer_id"]}}}}'
   curl -s "$MUSTER_URL/v1/next-required-training?user=ada&action=data-export" -H "Authorization: Bearer $APP"
+  .venv/bin/muster learn link ada   # a link to My training, as ada (once you have added her: see make demo)
   make demo                     # the whole story, each request and answer
   .venv/bin/muster replay       # every decision again, byte for byte
   .venv/bin/muster ledger verify
