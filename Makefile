@@ -20,11 +20,12 @@ test: .venv ## set up what the tests need, and run them all
 	@tests/need.sh
 	@.venv/bin/pytest
 
-check: .venv ## format, lint, types
+check: .venv ## format, lint, types, rules, content
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/muster policy check
+	.venv/bin/muster content check
 
 fmt: .venv ## write everything in its one format
 	.venv/bin/ruff format .

@@ -9,10 +9,13 @@ from engine.bundling.errors import Finding
 from engine.cli import output
 from engine.cli.client import find_opa
 from engine.cli.operating import Subparsers
+from engine.cli.preview import find, serve
 from engine.cli.setup import configured
 from engine.content import editorial, site
 from engine.content.check import contents
-from engine.settings import Settings
+from engine.content.preview import page
+from engine.errors import SetupError
+from engine.settings import Settings, TcpListen, parse_listen
 from ledger.model import JSON
 
 
@@ -24,6 +27,13 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     check = content.add_parser("check", help="every mistake in the content, with file, line and what to do")
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(run=_check)
+
+    shown = content.add_parser("preview", help="show a module: as learner, as reviewer with keys, as plain text")
+    shown.add_argument("module", metavar="MODULE")
+    shown.add_argument("--as", dest="audience", choices=("learner", "reviewer", "text"), help="print it, serve nothing")
+    shown.add_argument("--locale", help="in which language (with --as)")
+    shown.add_argument("--listen", default="127.0.0.1:8081", metavar="HOST:PORT")
+    shown.set_defaults(run=_preview)
 
 
 def _check(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -43,6 +53,19 @@ def _check(arguments: argparse.Namespace, settings: Settings) -> int:
                 output.progress(line)
         output.progress(f"{len(found)} modules are in order")
     return output.NO if findings else output.YES
+
+
+def _preview(arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.audience is not None:
+        print(page(find(configured(settings), arguments.module), arguments.locale, arguments.audience), end="")
+        return output.YES
+    try:
+        where = parse_listen(arguments.listen)
+    except ValueError as exc:
+        raise SetupError(f"--listen: {exc}") from exc
+    if not isinstance(where, TcpListen):
+        raise SetupError("--listen: a browser needs HOST:PORT")
+    return serve(settings, arguments.module, where.host, where.port)
 
 
 def _codes(metadata: dict[str, JSON]) -> dict[str, list[str]]:
