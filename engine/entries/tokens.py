@@ -71,14 +71,17 @@ class Tokens:
         return entry
 
     def all(self, tenant: str) -> Iterator[dict[str, JSON]]:
-        """Every token of a tenant, without its hash, in the order of their making."""
+        """Every token of a tenant, without its hash, in the order of their making; of sessions those that go on."""
         reader, after = self.writer.runtime.reader, _PREFIX
+        now = self.writer.runtime.now(tenant)
         while True:
             _, rows = reader.projected(tenant, "objects", (after,))
             for name, _, state in rows:
                 if not str(name).startswith(_PREFIX):
                     return
                 after = str(name)
-                yield tokens.describe(after.removeprefix(_PREFIX), orjson.loads(cast(bytes, state)))
+                told = tokens.describe(after.removeprefix(_PREFIX), orjson.loads(cast(bytes, state)))
+                if told["role"] != "learner-session" or now < str(told["expires_at"]):
+                    yield told
             if not rows:
                 return
