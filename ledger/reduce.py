@@ -149,7 +149,7 @@ def _token(state: State | None, payload: Payload, at: str) -> State:
             "role": text(payload, "role"),
             "principal": mapping(payload, "principal"),
             "expires_at": text(payload, "expires_at"),
-            **({"origin": payload["origin"]} if "origin" in payload else {}),
+            **{name: payload[name] for name in ("origin", "since") if name in payload},
         }
     if event == "revoked" and state is not None:
         return {"revoked_at": at} | state  # the first revocation is the one that counts

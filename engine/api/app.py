@@ -10,6 +10,7 @@ from engine.api import credentials, decisions, learning, operations, people, pro
 from engine.api.reading import Envelope
 from engine.api.services import OPERATOR_SCOPE, Services
 from engine.runtime import Runtime
+from engine.web import entering, lessons, taking, training
 
 
 def create_app(runtime: Runtime) -> FastAPI:
@@ -27,6 +28,8 @@ def create_app(runtime: Runtime) -> FastAPI:
     problems.install(app)
     for room in (decisions, people, learning, credentials, operations):
         app.include_router(room.router)
+    for pages in (entering, training, lessons, taking):
+        app.include_router(pages.router)
     app.add_middleware(Envelope)
     return app
 

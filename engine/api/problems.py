@@ -39,6 +39,11 @@ def document(status: int, kind: str, title: str, detail: str, **more: JSON) -> J
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def status_of(error: errors.MusterError) -> int:
+    """The status that an error gets."""
+    return next(TABLE[c] for c in type(error).__mro__ if c in TABLE)[0]
+
+
 def of(error: errors.MusterError) -> JSONResponse:
     """The answer that an error gets."""
     status, kind, title = next(TABLE[c] for c in type(error).__mro__ if c in TABLE)

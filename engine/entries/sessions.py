@@ -10,7 +10,7 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from engine.access.caller import Principal
+from engine.access.caller import Caller, Principal
 from engine.access.tokens import Secret
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once
@@ -20,6 +20,10 @@ from ledger.model import JSON, Person
 
 LIFE = "PT10M"
 TICKET_MS = 60_000
+RENEW_MS = 6 * 60_000
+"""A page renews its session when less than this is left of it."""
+LONGEST_MS = 8 * 3_600_000
+"""How long pages can renew a session at most."""
 _MOST_TICKETS = 10_000
 
 
@@ -50,11 +54,31 @@ class Sessions:
         directory = state["directory"] if isinstance(state, dict) else None
         if not isinstance(directory, dict) or directory.get("active") is not True:
             raise Conflict(f"user {user} has been deactivated", "inactive")
-        more: dict[str, JSON] = {} if origin is None else {"origin": origin}
-        secret, expires_at = await self.tokens.create(
-            "learner-session", Principal(type="user", id=user), LIFE, once, more
-        )
-        return Session(secret=secret, expires_at=expires_at, user=user, tenant=tenant)
+        return await self._issue(user, origin, runtime.now(tenant), once)
+
+    async def renew(self, caller: Caller) -> Session | None:
+        """A new session in the place of one that is about to end, while its pages are used; None where none is due.
+
+        The first session's instant is carried along, and nothing is renewed for longer than a working day.
+        """
+        runtime, user = self.tokens.writer.runtime, caller.principal.id
+        name = f"token/{caller.token_id}"
+        _, state = runtime.reader.objects(caller.tenant, [name])[name]
+        if not isinstance(state, dict) or not isinstance(state.get("since"), str):
+            return None
+        now = instants.parse(runtime.now(caller.tenant))
+        since, ends = str(state["since"]), instants.parse(str(state["expires_at"]))
+        if ends - now > RENEW_MS or now - instants.parse(since) > LONGEST_MS:
+            return None
+        origin = state.get("origin")
+        once = Once.of(caller, None, ["renewal", caller.token_id])
+        return await self._issue(user, str(origin) if origin is not None else None, since, once)
+
+    async def _issue(self, user: str, origin: str | None, since: str, once: Once) -> Session:
+        more: dict[str, JSON] = {"since": since} if origin is None else {"since": since, "origin": origin}
+        principal = Principal(type="user", id=user)
+        secret, expires_at = await self.tokens.create("learner-session", principal, LIFE, once, more)
+        return Session(secret=secret, expires_at=expires_at, user=user, tenant=once.caller.tenant)
 
     def ticket(self, session: Session, now: str) -> str:
         """A word that stands for a session once, in a link."""

@@ -33,6 +33,11 @@ BELOW = {
         "ledger", "engine.content", "engine.credentials", "engine.runtime", "engine.access", "engine.decide",
         "engine.entries", "engine.training",
     },
+    "engine.web": {
+        "ledger", "engine.api", "engine.content", "engine.credentials", "engine.runtime", "engine.access",
+        "engine.decide", "engine.entries", "engine.training",
+    },
+    "engine.api.app": {"engine.api", "engine.web", "engine.runtime"},
 }  # fmt: skip
 """What each room may import besides itself; `engine.errors`, `engine.settings` and `engine.home` are everybody's."""
 
