@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
+from engine.bundling.gates import inspect
 from engine.bundling.models import Scopes
 from engine.bundling.source import scope_modules
 from engine.opa.binary import OpaBinary
 from ledger.instants import is_instant
+from tests.policies import world
 from tests.policies.tables import DATES, answers, bundle, source
 from tests.policies.world import POLICIES, Object
 
@@ -143,6 +146,43 @@ def test_the_tables_have_scopes_that_a_source_may_have() -> None:
     scopes = source()["scopes"]
     Scopes.model_validate(scopes)
     assert {scope["renewal"] for scope in scopes.values()} == {"completion", "expiry", "calendar"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"renewal": "calendar"}, "takes `calendar` and `min_active`"),
+        ({"renewal": "calendar", "calendar": "07-01"}, "takes `calendar` and `min_active`"),
+        ({"calendar": "07-01", "min_active": "P60D"}, "nothing else does"),
+        ({"min_active": "P60D"}, "nothing else does"),
+        ({"renewal": "calendar", "calendar": "02-29", "min_active": "P60D"}, "not a day of every year"),
+        ({"renewal": "calendar", "calendar": "04-31", "min_active": "P60D"}, "not a day of every year"),
+        ({"renewal": "calendar", "calendar": "7-1", "min_active": "P60D"}, "match pattern"),
+        ({"renewal": "calendar", "calendar": "07-01", "min_active": "P29D"}, "would gain nothing"),
+        ({"renewal": "calendar", "calendar": "07-01", "min_active": "P1M"}, "would gain nothing"),
+        ({"renewal_window": "P29D"}, "shorter than P30D"),
+        ({"renewal": "never"}, "'completion', 'expiry' or 'calendar'"),
+    ],
+)
+def test_a_scope_that_cannot_be_is_refused(change: Object, message: str) -> None:
+    """A calendar has its day and its distance, a day is one of every year, and a window lets a reminder in."""
+    yearly = source()["scopes"]["yearly"]
+    Scopes.model_validate({"yearly": yearly})
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        Scopes.model_validate({"yearly": yearly | change})
+
+
+def test_a_gate_takes_no_scope_that_is_renewed_by_expiry(opa_binary: OpaBinary) -> None:
+    """Such a scope lets more than its validity pass between two trainings; the gate, its line and the cure are told."""
+    data = world.source()
+    data["scopes"]["prod-change"]["renewal"] = "expiry"
+    field = "data-export.custom.requirements.0.requires.within"
+    assert not [f for f in inspect(POLICIES, opa_binary, data).findings if "renewal by expiry" in f.message]
+    data["scopes"]["data-export"]["renewal"] = "expiry"
+    (found,) = (f for f in inspect(POLICIES, opa_binary, data).findings if "renewal by expiry" in f.message)
+    assert (found.file, found.field) == ("muster/gates/data-export/data-export.rego", field)
+    assert found.line > 0
+    assert "completion or calendar" in found.hint
 
 
 def test_every_row(opa_binary: OpaBinary, packed: Path) -> None:

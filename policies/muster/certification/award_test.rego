@@ -12,12 +12,19 @@ _award_source := {
 		"export": {
 			"takes": [{"module": "a", "tier": "completed"}, {"module": "b", "tier": "proficient"}],
 			"valid": "P12M",
+			"renewal": "completion",
 			"within_parts": "P30D",
 		},
-		"quiz": {"takes": [{"module": "q", "tier": "completed"}], "valid": "P6M", "within_parts": "P30D"},
+		"quiz": {
+			"takes": [{"module": "q", "tier": "completed"}],
+			"valid": "P6M",
+			"renewal": "completion",
+			"within_parts": "P30D",
+		},
 		"change": {
 			"takes": [{"track": "ops/core", "tier": "completed"}, {"track": "ops/more", "tier": "proficient"}],
 			"valid": "P9M",
+			"renewal": "completion",
 			"within_parts": "P90D",
 		},
 	},
@@ -188,6 +195,114 @@ test_award[note] if {
 	award := rule.award with input as _award_question(tc[0], tc[1])
 		with data.source as _award_source
 	award == {"certifications": tc[2]}
+}
+
+_renewal_source(rule) := {
+	"modules": {"a": {"title": "A"}},
+	"tracks": {},
+	"scopes": {"one": object.union(
+		{
+			"takes": [{"module": "a", "tier": "proficient"}],
+			"valid": "P12M",
+			"within_parts": "P30D",
+			"renewal_window": "P30D",
+		},
+		rule,
+	)},
+	"awards": {"a": {"scopes": ["one"], "modules": ["a"]}},
+}
+
+_by_expiry := _renewal_source({"renewal": "expiry"})
+
+_by_calendar := _renewal_source({"renewal": "calendar", "calendar": "07-01", "min_active": "P60D"})
+
+_held_until(day) := {"proficient": {
+	"issued_at": "2026-06-30T00:00:00.000Z",
+	"expires_at": sprintf("%sT00:00:00.000Z", [day]),
+	"parts": {},
+}}
+
+test_renewal[note] if {
+	some note, tc in {
+		"by expiry, nothing held": [_by_expiry, {}, "2027-01-15", {"2028-01-15"}],
+		"by expiry, before the window": [_by_expiry, _held_until("2027-06-30"), "2027-05-30", {"2028-05-30"}],
+		"by expiry, in the window": [_by_expiry, _held_until("2027-06-30"), "2027-05-31", {"2028-06-30"}],
+		"by expiry, too late": [_by_expiry, _held_until("2027-06-30"), "2027-06-30", {"2028-06-30"}],
+		"by expiry, never shortened": [_by_expiry, _held_until("2029-06-30"), "2027-06-30", {"2029-06-30"}],
+		"by expiry, from what was lowered": [
+			_by_expiry,
+			{"proficient": object.union(
+				_held_until("2027-06-30").proficient,
+				{"until": "2027-08-01T00:00:00.000Z"},
+			)},
+			"2027-06-15",
+			{"2028-06-15"},
+		],
+		"by the calendar, this year's day": [_by_calendar, {}, "2027-05-02", {"2027-07-01"}],
+		"by the calendar, the next year's": [_by_calendar, {}, "2027-05-03", {"2028-07-01"}],
+		"by the calendar, never before": [_by_calendar, _held_until("2027-08-01"), "2027-02-01", {"2027-08-01"}],
+		"by a way that is none": [_renewal_source({"renewal": "never"}), {}, "2027-05-03", set()],
+	}
+	award := rule.award with input as _award_question(
+		_result("a", "proficient", sprintf("%sT00:00:00.000Z", [tc[2]])),
+		{"scopes": {"one": {"standing": "good", "tiers": tc[1]}}},
+	)
+		with data.source as tc[0]
+		with input.now as sprintf("%sT00:00:00.000Z", [tc[2]])
+	{substring(c.expires_at, 0, 10) | some c in award.certifications; c.tier == "proficient"} == tc[3]
+}
+
+_lowered(fact) := object.union(fact, {"until": "2024-04-01T00:00:00.000Z", "lowered": "e-regrade"})
+
+test_what_was_lowered[note] if {
+	some note, tc in {
+		"a part ends what leans on it": ["2024-03-02T00:00:00.000Z", [
+			_award_export("completed", _leap, "2024-04-01T00:00:00.000Z", {"a": "1.2.0"}),
+			_award_export("proficient", "2024-03-02T00:00:00.000Z", "2024-04-01T00:00:00.000Z", _both),
+			_award_export("certified", "2024-03-02T00:00:00.000Z", "2024-04-01T00:00:00.000Z", _both),
+		]],
+		"a part at its end": ["2024-04-01T00:00:00.000Z", []],
+	}
+	award := rule.award with input as _award_question(
+		_result("b", "proficient", "2024-03-02T00:00:00.000Z"),
+		{"modules": {"a": {"completed": _lowered(_award_pass(_leap, "e-a"))}}},
+	)
+		with input.now as tc[0]
+		with data.source as _award_source
+	award == {"certifications": tc[1]}
+}
+
+test_a_new_pass_stands_for_itself if {
+	award := rule.award with input as _award_question(
+		_result("a", "completed", _leap),
+		{
+			"modules": {"a": {"completed": _lowered(_award_pass(_leap, "e-a"))}},
+			"scopes": {"export": {"standing": "good", "tiers": {"completed": _lowered({
+				"issued_at": _leap,
+				"expires_at": "2025-02-28T10:00:00.000Z",
+				"parts": {"a": "1.2.0"},
+			})}}},
+		},
+	)
+		with data.source as _award_source
+	award == {"certifications": [_award_export("completed", _leap, "2025-02-28T10:00:00.000Z", {"a": "1.2.0"})]}
+}
+
+test_a_module_at_two_tiers_is_in_the_version_that_serves_both if {
+	source := object.union(_award_source, {"scopes": {"export": {"takes": [
+		{"module": "a", "tier": "completed"},
+		{"module": "a", "tier": "proficient"},
+	]}}})
+	award := rule.award with input as _award_question(
+		object.union(_result("a", "completed", "2024-03-02T00:00:00.000Z"), {"version": "2.0.0"}),
+		{"modules": {"a": {"proficient": _award_pass(_leap, "e-a")}}},
+	)
+		with data.source as source
+	{c.tier: c.parts | some c in award.certifications} == {
+		"completed": {"a": "2.0.0"},
+		"proficient": {"a": "1.2.0"},
+		"certified": {"a": "1.2.0"},
+	}
 }
 
 test_nothing_earns_nothing if {

@@ -7,77 +7,91 @@ import data.muster.lib.calendar
 # entrypoint: true
 certified := object.union(_answer, {"valid_until": _changes_at})
 
-_answer := {
-	"certified": _status in {"valid", "expiring", "grace"},
-	"status": _status,
-	"tier": _required.tier,
-	"within": _required.within,
-	"scope": input.scope,
-	"issued_at": object.get(_shown, "issued_at", null),
-	"expires_at": object.get(_shown, "expires_at", null),
-	"evidence": sort(_evidence),
-}
-
-_rule := object.get(data.source.scopes, input.scope, {"valid": null, "renewal_window": "P30D"})
+_answer := standing(_required, _facts, _now)
 
 _required := {
 	"scope": input.scope,
 	"tier": object.get(input, "tier", "certified"),
-	"within": object.get(input, "within", _rule.valid),
+	"within": object.get(input, "within", usual_window(input.scope)),
 }
 
-_now := input.now if calendar.is_instant(input.now)
+_facts := object.get(input, "facts", {})
 
-_held := holding(_required, input.facts)
+_now := object.get(input, "now", null)
 
-default _shown := {}
+default usual_window(_) := null
 
-_shown := input.facts.scopes[input.scope].tiers[_held.tier]
+# METADATA
+# description: |
+#   how old a certification may be where nobody says it: as old as one gets, and null, for as long as it lasts, where
+#   its expiry is not counted from its date
+# scope: document
+usual_window(scope) := data.source.scopes[scope].valid if {
+	data.source.scopes[scope].renewal == "completion"
+}
 
-_fresh if _now < _held.ends
+# METADATA
+# description: how a person stands towards a requirement of a scope at an instant, with the evidence
+standing(required, facts, now) := object.union(required, {
+	"certified": status in {"valid", "expiring", "grace"},
+	"status": status,
+	"issued_at": object.get(shown, "issued_at", null),
+	"expires_at": object.get(shown, "expires_at", null),
+	"evidence": sort(_proof(status, required, facts, now)),
+}) if {
+	status := _status(required, facts, now)
+	shown := _shown(required, facts)
+}
 
-default _status := "none"
+default _shown(_, _) := {}
+
+_shown(required, facts) := facts.scopes[required.scope].tiers[holding(required, facts).tier]
+
+_fresh(held, now) if {
+	calendar.is_instant(now)
+	now < held.ends
+}
 
 # The conditions exclude each other in this order: what is held first, then what excuses, then what was.
-_status := "grace" if {
-	_fresh
-	count(renewals(input.scope, _held.tier, _shown.parts)) > 0
+_status(required, facts, now) := "grace" if {
+	held := holding(required, facts)
+	_fresh(held, now)
+	count(held.asked) > 0
 } else := "expiring" if {
-	_fresh
-	_now >= _window_opens
+	held := holding(required, facts)
+	_fresh(held, now)
+	now >= calendar.subtract(held.ends, renewal_window(required))
 } else := "valid" if {
-	_fresh
+	_fresh(holding(required, facts), now)
 } else := "waived" if {
-	waiver(_required, input.facts, _now)
+	waiver(required, facts, now)
 } else := "revoked" if {
-	input.facts.scopes[input.scope].standing == "revoked"
+	facts.scopes[required.scope].standing == "revoked"
 } else := "expired" if {
-	_held
+	holding(required, facts)
+} else := "none"
+
+_proof("waived", required, facts, now) := {waiver(required, facts, now)}
+
+_proof("revoked", required, facts, _) := {id | id := facts.scopes[required.scope].revocation}
+
+_proof(status, required, facts, _) := {id | some id in holding(required, facts).evidence} if {
+	not status in {"waived", "revoked"}
 }
 
-_window_opens := calendar.subtract(_held.ends, _rule.renewal_window)
-
-_evidence contains waiver(_required, input.facts, _now) if _status == "waived"
-
-_evidence contains id if {
-	_status != "waived"
-	some id in _held.evidence
+_candidates contains instant if {
+	held := holding(_required, _facts)
+	some instant in {held.ends, calendar.subtract(held.ends, renewal_window(_required))}
 }
 
-_evidence contains input.facts.scopes[input.scope].revocation if _status == "revoked"
-
-_candidates contains _held.ends
-
-_candidates contains _window_opens
-
-_candidates contains input.facts.waivers[waiver_key(_required)].until
+_candidates contains _facts.waivers[waiver_key(_required)].until
 
 default _changes_at := null
 
 _changes_at := min({instant |
+	calendar.is_instant(_now)
 	some instant in _candidates
 	calendar.is_instant(instant)
 	instant > _now
-	after := _answer with input.now as instant
-	after != _answer
+	standing(_required, _facts, instant) != _answer
 })

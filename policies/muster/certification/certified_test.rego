@@ -12,12 +12,21 @@ _certified_source := {
 		"export": {
 			"takes": [{"module": "a", "tier": "completed"}],
 			"valid": "P12M",
+			"renewal": "completion",
 			"within_parts": "P30D",
 			"renewal_window": "P30D",
 		},
 		"legacy": {
 			"takes": [{"module": "old", "tier": "completed"}],
 			"valid": "P12M",
+			"renewal": "completion",
+			"within_parts": "P30D",
+			"renewal_window": "P30D",
+		},
+		"anchored": {
+			"takes": [{"module": "a", "tier": "completed"}],
+			"valid": "P12M",
+			"renewal": "expiry",
 			"within_parts": "P30D",
 			"renewal_window": "P30D",
 		},
@@ -37,6 +46,10 @@ _certified_question := {
 	"facts": {"modules": {}, "waivers": {}, "scopes": {
 		"export": {"standing": "good", "tiers": {"certified": _held}},
 		"legacy": {"standing": "good", "tiers": {"certified": _held}},
+		"anchored": {"standing": "good", "tiers": {"certified": object.union(
+			_held,
+			{"expires_at": "2027-02-28T10:00:00.000Z"},
+		)}},
 	}},
 	"now": "2026-06-01T00:00:00.000Z",
 }
@@ -102,6 +115,24 @@ test_status[note] if {
 		"after grace": [
 			{"scope": "legacy", "now": "2027-01-01T00:00:00.000Z"},
 			{"scope": "legacy", "status": "expired", "certified": false, "valid_until": null},
+		],
+		"by expiry, after twelve months": [
+			{"scope": "anchored", "now": "2027-01-31T10:00:00.000Z"},
+			{
+				"scope": "anchored", "status": "expiring", "within": null,
+				"expires_at": "2027-02-28T10:00:00.000Z", "valid_until": "2027-02-28T10:00:00.000Z",
+			},
+		],
+		"by expiry, asked within twelve months": [
+			{"scope": "anchored", "within": "P12M", "now": "2027-01-31T10:00:00.000Z"},
+			{
+				"scope": "anchored", "status": "expired", "certified": false,
+				"expires_at": "2027-02-28T10:00:00.000Z", "valid_until": null,
+			},
+		],
+		"grace after a regrade": [
+			{"facts": {"scopes": {"export": {"tiers": {"certified": {"until": "2026-07-01T00:00:00.000Z"}}}}}},
+			{"status": "grace", "valid_until": "2026-07-01T00:00:00.000Z"},
 		],
 		"a waiver does not show while it is held": [_waived, {}],
 		"waived": [

@@ -16,28 +16,29 @@ rank[tier] := index if some index, tier in tiers
 
 # METADATA
 # description: |
-#   what a person holds for a requirement ({scope | track | module, tier, within}): {ends, evidence, tier}. It
-#   satisfies the requirement while now < ends; undefined where there is nothing
+#   what a person holds for a requirement ({scope | track | module, tier, within}): {ends, evidence, tier, asked}. It
+#   satisfies the requirement while now < ends; undefined where there is nothing. `asked` are the instants by which a
+#   major change or a regrade asks to renew it
 # scope: document
-holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": tier} if {
+holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": tier, "asked": asked} if {
 	facts.scopes[required.scope].standing == "good"
-	[ends, evidence, tier] := max({[ends, held.evidence, tier] |
+	[ends, evidence, tier, asked] := max({[ends, held.evidence, tier, asked] |
 		some tier, held in facts.scopes[required.scope].tiers
 		rank[tier] >= rank[required.tier]
 		is_string(held.evidence)
 		is_object(held.parts)
 		calendar.is_instant(held.issued_at)
 		calendar.is_instant(held.expires_at)
-		asked := renewals(required.scope, tier, held.parts)
-		ends := min({held.expires_at, calendar.add(held.issued_at, required.within)} | asked)
+		asked := renewals(required.scope, tier, held.parts) | cut(held)
+		ends := min((({held.expires_at} | _window(required, held.issued_at)) | asked))
 	})
 }
 
-holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": required.tier} if {
-	[ends, evidence] := pass(required.module, required.tier, required.within, facts)
+holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": required.tier, "asked": asked} if {
+	[ends, evidence, asked] := pass(required.module, required.tier, required.within, facts)
 }
 
-holding(required, facts) := {"ends": min(ends), "evidence": evidence, "tier": required.tier} if {
+holding(required, facts) := {"ends": min(ends), "evidence": evidence, "tier": required.tier, "asked": asked} if {
 	parts := track_parts(required.track, required.tier)
 	passes := [found |
 		some part in parts
@@ -47,7 +48,25 @@ holding(required, facts) := {"ends": min(ends), "evidence": evidence, "tier": re
 	count(passes) == count(parts)
 	ends := {found[0] | some found in passes}
 	evidence := {found[1] | some found in passes}
+	asked := {by | some found in passes; some by in found[2]}
 }
+
+# When a certification of a date is too old for a requirement.
+_window(required, date) := {calendar.add(date, required.within)}
+
+# A scope that is renewed by its expiry, or by the calendar, lasts as long as its certification says.
+_window(required, _) := set() if {
+	required.within == null
+	data.source.scopes[required.scope].renewal in {"expiry", "calendar"}
+}
+
+# METADATA
+# description: |
+#   the instant to which a reviewed regrade cut a fact, as a set of one or none; undefined where the regrade names none
+# scope: document
+cut(fact) := set() if count({"until", "lowered"} & object.keys(fact)) == 0
+
+cut(fact) := {fact.until} if calendar.is_instant(fact.until)
 
 # METADATA
 # description: every module of a track, in the track's order, at the tier it asks or a lower one that is enough
@@ -58,14 +77,15 @@ track_parts(track, tier) := [object.union(part, {"tier": _lower(part.tier, tier)
 _lower(one, other) := [tier | some tier in tiers; tier in {one, other}][0]
 
 # METADATA
-# description: the pass of a module, at a tier or a higher one, that counts longest, as [when it ends, evidence]
-pass(module, tier, within, facts) := max({[ends, fact.evidence] |
+# description: |
+#   the pass of a module, at a tier or a higher one, that counts longest, as [when it ends, evidence, asked]
+pass(module, tier, within, facts) := max({[ends, fact.evidence, asked] |
 	some held, fact in facts.modules[module]
 	rank[held] >= rank[tier]
 	is_string(fact.evidence)
 	is_string(fact.version)
 	calendar.is_instant(fact.passed_at)
-	asked := {by | by := _renewal(module, fact.version)}
+	asked := _asked(module, fact.version) | cut(fact)
 	ends := min({calendar.add(fact.passed_at, within)} | asked)
 })
 
@@ -77,10 +97,10 @@ renewals(scope, tier, versions) := {by |
 	some take in data.source.scopes[scope].takes
 	rank[take.tier] <= rank[tier]
 	some part in take_parts(take)
-	by := _renewal(part.module, object.get(versions, part.module, ""))
+	some by in _asked(part.module, object.get(versions, part.module, ""))
 }
 
-_renewal(module, version) := asked.by if {
+_asked(module, version) := {asked.by |
 	asked := data.source.modules[module].recertify
 	not _at_least(version, asked.below)
 }
@@ -91,6 +111,13 @@ _at_least(version, major) if {
 	regex.match(`^(0|[1-9][0-9]{0,8})\.`, version)
 	to_number(split(version, ".")[0]) >= major
 }
+
+default renewal_window(_) := "P30D"
+
+# METADATA
+# description: how long before its end (PnD) what is held for a requirement is expiring
+# scope: document
+renewal_window(required) := data.source.scopes[required.scope].renewal_window
 
 # METADATA
 # description: the entry ID of the waiver that covers a requirement at an instant
@@ -129,10 +156,28 @@ _way(required) := [object.union(part, {"within": required.within}) |
 
 _way(required) := [object.union(part, {"within": rule.within_parts}) |
 	rule := data.source.scopes[required.scope]
-	some take in rule.takes
-	rank[take.tier] <= rank[required.tier]
+	some take in way_takes(required.scope, required.tier)
 	some part in take_parts(take)
 ] if required.scope
+
+# METADATA
+# description: the takes on the way to a tier of a scope, those of a lower tier first
+way_takes(scope, tier) := [take |
+	some lesser in tiers
+	rank[lesser] <= rank[_awarded(scope, tier)]
+	some take in data.source.scopes[scope].takes
+	take.tier == lesser
+]
+
+# METADATA
+# description: a tier and those above it, lowest first
+serving(tier) := [one | some one in tiers; rank[one] >= rank[tier]]
+
+# The lowest tier that serves and that the scope awards; `certified` it always does.
+_awarded(scope, tier) := [one |
+	some one in serving(tier)
+	one in ({take.tier | some take in data.source.scopes[scope].takes} | {"certified"})
+][0]
 
 # METADATA
 # description: the modules that a scope's take asks for

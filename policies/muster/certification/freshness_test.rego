@@ -18,8 +18,16 @@ _freshness_source := {
 			"within_parts": "P30D",
 		},
 		"change": {"takes": [{"track": "ops", "tier": "proficient"}], "within_parts": "P90D"},
+		"anchored": {
+			"takes": [{"module": "b", "tier": "proficient"}, {"module": "a", "tier": "completed"}],
+			"renewal": "expiry",
+			"within_parts": "P30D",
+			"renewal_window": "P60D",
+		},
 	},
 }
+
+_asked_by := "2026-04-01T00:00:00.000Z"
 
 _issued := "2026-01-31T10:00:00.000Z"
 
@@ -41,17 +49,17 @@ test_holding[note] if {
 		"a scope ends when its certification does": [
 			_freshness_export,
 			_good({"proficient": _tier("2026-07-01T00:00:00.000Z")}),
-			{"ends": "2026-07-01T00:00:00.000Z", "evidence": {"e-tier"}, "tier": "proficient"},
+			{"ends": "2026-07-01T00:00:00.000Z", "evidence": {"e-tier"}, "asked": set(), "tier": "proficient"},
 		],
 		"a scope ends after the window": [
 			object.union(_freshness_export, {"within": "P1M"}),
 			_good({"proficient": _tier("2027-07-01T00:00:00.000Z")}),
-			{"ends": "2026-02-28T10:00:00.000Z", "evidence": {"e-tier"}, "tier": "proficient"},
+			{"ends": "2026-02-28T10:00:00.000Z", "evidence": {"e-tier"}, "asked": set(), "tier": "proficient"},
 		],
 		"a higher tier serves": [
 			_freshness_export,
 			_good({"certified": _tier("2026-07-01T00:00:00.000Z")}),
-			{"ends": "2026-07-01T00:00:00.000Z", "evidence": {"e-tier"}, "tier": "certified"},
+			{"ends": "2026-07-01T00:00:00.000Z", "evidence": {"e-tier"}, "asked": set(), "tier": "certified"},
 		],
 		"the tier that lasts longest": [
 			_freshness_export,
@@ -59,37 +67,58 @@ test_holding[note] if {
 				"proficient": _tier("2026-07-01T00:00:00.000Z"),
 				"certified": object.union(_tier("2026-08-01T00:00:00.000Z"), {"evidence": "e-2"}),
 			}),
-			{"ends": "2026-08-01T00:00:00.000Z", "evidence": {"e-2"}, "tier": "certified"},
+			{"ends": "2026-08-01T00:00:00.000Z", "evidence": {"e-2"}, "asked": set(), "tier": "certified"},
+		],
+		"a regrade ends it": [
+			_freshness_export,
+			_good({"proficient": object.union(
+				_tier("2026-07-01T00:00:00.000Z"),
+				{"until": "2026-05-01T00:00:00.000Z", "lowered": "e-regrade"},
+			)}),
+			{
+				"ends": "2026-05-01T00:00:00.000Z", "evidence": {"e-tier"},
+				"asked": {"2026-05-01T00:00:00.000Z"}, "tier": "proficient",
+			},
+		],
+		"as long as it says": [
+			{"scope": "anchored", "tier": "completed", "within": null},
+			{"scopes": {"anchored": {"standing": "good", "tiers": {"certified": _tier("2029-07-01T00:00:00.000Z")}}}},
+			{"ends": "2029-07-01T00:00:00.000Z", "evidence": {"e-tier"}, "asked": set(), "tier": "certified"},
 		],
 		"a major change ends it": [
 			_freshness_export,
 			_good({"proficient": object.union(_tier("2026-07-01T00:00:00.000Z"), {"parts": {"old": "1.9.0"}})}),
-			{"ends": "2026-04-01T00:00:00.000Z", "evidence": {"e-tier"}, "tier": "proficient"},
+			{"ends": "2026-04-01T00:00:00.000Z", "evidence": {"e-tier"}, "asked": {_asked_by}, "tier": "proficient"},
 		],
 		"a major change above the tier does not": [
 			object.union(_freshness_export, {"tier": "completed"}),
 			_good({"completed": object.union(_tier("2026-07-01T00:00:00.000Z"), {"parts": {"a": "1.0.0"}})}),
-			{"ends": "2026-07-01T00:00:00.000Z", "evidence": {"e-tier"}, "tier": "completed"},
+			{"ends": "2026-07-01T00:00:00.000Z", "evidence": {"e-tier"}, "asked": set(), "tier": "completed"},
 		],
 		"a version that is not there is old": [
 			_freshness_export,
 			_good({"proficient": object.union(_tier("2026-07-01T00:00:00.000Z"), {"parts": {"old": "x"}})}),
-			{"ends": "2026-04-01T00:00:00.000Z", "evidence": {"e-tier"}, "tier": "proficient"},
+			{"ends": "2026-04-01T00:00:00.000Z", "evidence": {"e-tier"}, "asked": {_asked_by}, "tier": "proficient"},
 		],
 		"a version that is no text is old": [
 			_freshness_export,
 			_good({"proficient": object.union(_tier("2026-07-01T00:00:00.000Z"), {"parts": {"old": 2}})}),
-			{"ends": "2026-04-01T00:00:00.000Z", "evidence": {"e-tier"}, "tier": "proficient"},
+			{"ends": "2026-04-01T00:00:00.000Z", "evidence": {"e-tier"}, "asked": {_asked_by}, "tier": "proficient"},
 		],
 		"a module by days": [
 			{"module": "a", "tier": "completed", "within": "P30D"},
 			{"modules": {"a": {"proficient": _freshness_pass(_issued, "e-a")}}},
-			{"ends": "2026-03-02T10:00:00.000Z", "evidence": {"e-a"}, "tier": "completed"},
+			{"ends": "2026-03-02T10:00:00.000Z", "evidence": {"e-a"}, "asked": set(), "tier": "completed"},
+		],
+		"a module that was lowered": [
+			{"module": "a", "tier": "completed", "within": "P30D"},
+			{"modules": {"a": {"completed": object.union(_freshness_pass(_issued, "e-a"), {"until": _asked_by})}}},
+			{"ends": "2026-03-02T10:00:00.000Z", "evidence": {"e-a"}, "asked": {_asked_by}, "tier": "completed"},
 		],
 		"a module whose major changed": [
 			{"module": "old", "tier": "completed", "within": "P12M"},
 			{"modules": {"old": {"completed": _freshness_pass(_issued, "e-a")}}},
-			{"ends": "2026-04-01T00:00:00.000Z", "evidence": {"e-a"}, "tier": "completed"},
+			{"ends": "2026-04-01T00:00:00.000Z", "evidence": {"e-a"}, "asked": {_asked_by}, "tier": "completed"},
 		],
 		"the pass that lasts longest": [
 			{"module": "a", "tier": "completed", "within": "P1M"},
@@ -97,7 +126,7 @@ test_holding[note] if {
 				"completed": _freshness_pass("2026-02-01T00:00:00.000Z", "e-2"),
 				"proficient": _freshness_pass(_issued, "e-1"),
 			}}},
-			{"ends": "2026-03-01T00:00:00.000Z", "evidence": {"e-2"}, "tier": "completed"},
+			{"ends": "2026-03-01T00:00:00.000Z", "evidence": {"e-2"}, "asked": set(), "tier": "completed"},
 		],
 		"a track ends with its oldest pass": [
 			{"track": "ops", "tier": "proficient", "within": "P9M"},
@@ -105,12 +134,12 @@ test_holding[note] if {
 				"a": {"completed": _freshness_pass(_issued, "e-a")},
 				"b": {"proficient": _freshness_pass("2026-01-01T00:00:00.000Z", "e-b")},
 			}},
-			{"ends": "2026-10-01T00:00:00.000Z", "evidence": {"e-a", "e-b"}, "tier": "proficient"},
+			{"ends": "2026-10-01T00:00:00.000Z", "evidence": {"e-a", "e-b"}, "asked": set(), "tier": "proficient"},
 		],
 		"a track's lower tier": [
 			{"track": "ops", "tier": "completed", "within": "P9M"},
 			{"modules": {m: {"completed": _freshness_pass(_issued, sprintf("e-%s", [m]))} | some m in ["a", "b"]}},
-			{"ends": "2026-10-31T10:00:00.000Z", "evidence": {"e-a", "e-b"}, "tier": "completed"},
+			{"ends": "2026-10-31T10:00:00.000Z", "evidence": {"e-a", "e-b"}, "asked": set(), "tier": "completed"},
 		],
 	}
 	holding := rule.holding(tc[0], tc[1]) with data.source as _freshness_source
@@ -133,6 +162,12 @@ test_nothing_is_held[note] if {
 		"no issued_at": [_freshness_export, _good({"proficient": json.remove(held, ["issued_at"])})],
 		"no expires_at": [_freshness_export, _good({"proficient": json.remove(held, ["expires_at"])})],
 		"no such day": [_freshness_export, _good({"proficient": _tier("2026-02-30T00:00:00.000Z")})],
+		"a regrade without a day": [_freshness_export, _good({"proficient": object.union(held, {"lowered": "e"})})],
+		"a regrade to no instant": [_freshness_export, _good({"proficient": object.union(held, {"until": "zzzz"})})],
+		"no window where there has to be one": [
+			object.union(_freshness_export, {"within": null}),
+			_good({"proficient": held}),
+		],
 		"no window": [json.remove(_freshness_export, ["within"]), _good({"proficient": held})],
 		"no module": [{"module": "a", "tier": "completed", "within": "P9M"}, {"modules": {}}],
 		"a pass without a version": [
@@ -201,6 +236,16 @@ test_path[note] if {
 			{},
 			[{"module": "a", "tier": "completed", "ends": ""}, {"module": "b", "tier": "proficient", "ends": ""}],
 		],
+		"to a scope's higher tier, the lower part first": [
+			{"scope": "anchored", "tier": "proficient", "within": "P12M"},
+			{},
+			[{"module": "a", "tier": "completed", "ends": ""}, {"module": "b", "tier": "proficient", "ends": ""}],
+		],
+		"to a lower tier than the scope awards": [
+			{"scope": "change", "tier": "completed", "within": "P12M"},
+			{},
+			[{"module": "a", "tier": "completed", "ends": ""}, {"module": "b", "tier": "proficient", "ends": ""}],
+		],
 		"after a revocation": [
 			_freshness_export,
 			{
@@ -218,4 +263,14 @@ test_path[note] if {
 	}
 	path := rule.path(tc[0], tc[1]) with data.source as _freshness_source
 	path == tc[2]
+}
+
+test_renewal_window[note] if {
+	some note, tc in {
+		"of a scope": [{"scope": "anchored"}, "P60D"],
+		"of a scope that says none": [{"scope": "export"}, "P30D"],
+		"of a module": [{"module": "a"}, "P30D"],
+	}
+	window := rule.renewal_window(tc[0]) with data.source as _freshness_source
+	window == tc[1]
 }

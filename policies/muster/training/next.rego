@@ -6,55 +6,50 @@
 package muster.training
 
 import data.muster.certification
-import data.muster.lib.calendar
 
 # METADATA
-# description: nextRequiredTraining(action), the modules between a person and an action, in order, each once
+# description: |
+#   nextRequiredTraining(action), the modules between a person and an action, in order, each once: what is missing
+#   first, then what has to be renewed, the earliest first
 # entrypoint: true
-next := {"required": [step |
-	some i, part in _missing
-	not _named_before(i)
-	module := data.source.modules[part.module]
-	step := {
-		"module": part.module,
-		"version": module.version,
-		"title": module.title,
-		"reason": part.reason,
-		"minutes": module.minutes,
-		"href": module.href,
-		"tier_after": _highest[part.module],
-	}
-]}
+next := {"required": _required, "minutes": sum([step.minutes | some step in _required])}
+
+_required := _once([object.union(step, {"reason": requirement.title}) |
+	some requirement in data.metadata.gates[input.action.name].requirements
+	some step in certification.steps(requirement.requires, _facts, _now)
+])
 
 # Without an instant nothing serves.
-_now := input.now if calendar.is_instant(input.now)
+_now := object.get(input, "now", null)
 
-default _facts := {}
+_facts[part] := table if {
+	some part in ["modules", "scopes", "waivers"]
+	table := input.facts[part]
+	is_object(table)
+}
 
-_facts := input.facts
-
-_missing := [object.union(part, {"reason": requirement.title}) |
-	some requirement in data.metadata.gates[input.action.name].requirements
-	not _satisfied(requirement.requires)
-	some part in certification.path(requirement.requires, _facts)
-	not _serves(part)
+# A module that is asked for twice is shown once: where it is asked for first, with the tier that serves both.
+_once(steps) := [shown |
+	ordered := _by_date(steps)
+	some i, step in ordered
+	not step.module in {before.module | some j, before in ordered; j < i}
+	module := data.source.modules[step.module]
+	shown := {
+		"module": step.module,
+		"version": module.version,
+		"title": module.title,
+		"reason": step.reason,
+		"minutes": module.minutes,
+		"href": module.href,
+		"tier_after": _highest(steps, step.module),
+		"why": step.why,
+		"by": step.by,
+	}
 ]
 
-# A module that is asked for twice is shown once, with the tier that serves both.
-_highest[module] := certification.tiers[max(ranks)] if {
-	some asked in _missing
-	module := asked.module
-	ranks := [certification.rank[part.tier] | some part in _missing; part.module == module]
+# null is before any instant, and what ends at one instant stays in its order.
+_by_date(steps) := [row[2] | some row in sort([[step.by, i, step] | some i, step in steps])]
+
+_highest(steps, module) := certification.tiers[rank] if {
+	rank := max({certification.rank[step.tier] | some step in steps; step.module == module})
 }
-
-_named_before(i) if {
-	some j, part in _missing
-	j < i
-	part.module == _missing[i].module
-}
-
-_satisfied(required) if _now < certification.holding(required, _facts).ends
-
-_satisfied(required) if certification.waiver(required, _facts, _now)
-
-_serves(part) if _now < part.ends

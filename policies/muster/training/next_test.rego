@@ -24,17 +24,19 @@ _gates := {"act": {"requirements": [
 _steps := {
 	"b": {
 		"module": "b", "version": "2.0.0", "title": "B", "reason": "Core",
-		"minutes": 7, "href": "/b", "tier_after": "completed",
+		"minutes": 7, "href": "/b", "tier_after": "completed", "why": "missing", "by": null,
 	},
 	"a": {
 		"module": "a", "version": "1.0.0", "title": "A", "reason": "Core",
-		"minutes": 5, "href": "/a", "tier_after": "proficient",
+		"minutes": 5, "href": "/a", "tier_after": "proficient", "why": "missing", "by": null,
 	},
 	"c": {
 		"module": "c", "version": "3.0.0", "title": "C", "reason": "More",
-		"minutes": 9, "href": "/c", "tier_after": "proficient",
+		"minutes": 9, "href": "/c", "tier_after": "proficient", "why": "missing", "by": null,
 	},
 }
+
+_renewed(step) := object.union(step, {"why": "expiring", "by": "2026-10-31T10:00:00.000Z"})
 
 _passed := {"passed_at": "2026-01-31T10:00:00.000Z", "version": "1.0.0", "evidence": "e"}
 
@@ -67,9 +69,27 @@ test_next[note] if {
 			},
 			[_steps.b, _steps.a, _steps.c],
 		],
-		"nothing is left": [
+		"what ends soon": [
 			{
 				"now": "2026-10-31T09:59:59.999Z",
+				"facts": {"modules": {
+					"b": {"completed": _passed},
+					"a": {"proficient": _passed},
+					"c": {"proficient": _passed},
+				}},
+			},
+			[_renewed(_steps.b), _renewed(_steps.a), _renewed(_steps.c)],
+		],
+		"what is missing comes first": [
+			{
+				"now": "2026-10-01T10:00:00.000Z",
+				"facts": {"modules": {"b": {"completed": _passed}, "a": {"proficient": _passed}}},
+			},
+			[_steps.c, _renewed(_steps.b), object.union(_renewed(_steps.a), {"tier_after": "completed"})],
+		],
+		"nothing is left": [
+			{
+				"now": "2026-10-01T09:59:59.999Z",
 				"facts": {"modules": {
 					"b": {"completed": _passed},
 					"a": {"proficient": _passed},
@@ -92,19 +112,19 @@ test_next[note] if {
 	next := rule.next with input as object.union(_question, tc[0])
 		with data.source as _source
 		with data.metadata.gates as _gates
-	next == {"required": tc[1]}
+	next == {"required": tc[1], "minutes": sum([step.minutes | some step in tc[1]])}
 }
 
 test_an_action_alone_asks_for_everything if {
 	next := rule.next with input as {"action": {"name": "act"}}
 		with data.source as _source
 		with data.metadata.gates as _gates
-	next == {"required": [_steps.b, _steps.a, _steps.c]}
+	next == {"required": [_steps.b, _steps.a, _steps.c], "minutes": 21}
 }
 
 test_nothing_asks_for_nothing if {
 	next := rule.next with input as {}
 		with data.source as _source
 		with data.metadata.gates as _gates
-	next == {"required": []}
+	next == {"required": [], "minutes": 0}
 }
