@@ -1,12 +1,16 @@
 #!/bin/sh
-# Installs what the tests use from outside Python: strace, and an OPA where there is none. Says what it does.
+# Installs what the tests use from outside Python: strace, Chromium, and an OPA where there is none. Says what it does.
 set -eu
-if ! command -v strace >/dev/null 2>&1; then
+missing=
+command -v strace >/dev/null 2>&1 || missing="$missing strace"
+command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-        echo "the tests need strace: install it, then run them again" >&2
+        echo "the tests need$missing: install it, then run them again" >&2
         exit 2
     fi
-    echo "installing strace" >&2
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends strace >/dev/null
+    echo "installing$missing" >&2
+    # shellcheck disable=SC2086  # a list of packages
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 .venv/bin/muster opa path >/dev/null

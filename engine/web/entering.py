@@ -15,7 +15,11 @@ from engine.web.visitor import COOKIE, keep, keep_locale, same_origin
 from engine.web.words import locales
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-_TYPES = {"learn.css": "text/css; charset=utf-8", "learn.js": "text/javascript; charset=utf-8"}
+_TYPES = {
+    "learn.css": "text/css; charset=utf-8",
+    "learn.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @router.get("/learn/enter", response_model=None)

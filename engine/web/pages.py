@@ -75,7 +75,7 @@ def error_page(request: Request, error: MusterError) -> HTMLResponse:
     """What went wrong, in words, and what to do."""
     status = problems.status_of(error)
     reason = error.reason if isinstance(error, Conflict) else ""
-    values: dict[str, Any] = {"status": status, "reason": reason, "detail": str(error), "when": None}
+    values: dict[str, Any] = {"code": status, "reason": reason, "detail": str(error), "when": None}
     if isinstance(error, TooSoon):
         values["when"] = error.retry_at
     shown = page(request, "error.html", status, **values)

@@ -11,7 +11,7 @@ from engine.api.learning import AnswersBody
 from engine.api.problems import of as problem
 from engine.api.reading import json_value, validate
 from engine.content.module import Content, Strand
-from engine.errors import BadRequest, FieldError, MusterError
+from engine.errors import BadRequest, FieldError, MusterError, NotFound
 from engine.web.forms import fields, one
 from engine.web.lessons import chance, shown, standing_of
 from engine.web.pages import PageRoute, page
@@ -133,3 +133,9 @@ def _after(learner: Visitor, content: Content, strand: Strand) -> dict[str, Any]
     again = now.strand(strand.name)
     standing = standing_of(learner, content.id)
     return {"again": chance(learner, now, again, standing) if again else None}
+
+
+@router.api_route("/learn/{rest:path}", methods=["GET", "POST"], response_model=None)
+async def nowhere(rest: str) -> Response:
+    """Everything else below /learn: a page that says so."""
+    raise NotFound(f"there is no page /learn/{rest}")

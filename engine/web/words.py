@@ -14,6 +14,8 @@ from babel import Locale, dates, lists, numbers
 
 FOLDER = Path(__file__).with_name("locales")
 DEFAULT = "en"
+_REGIONS = {"en": "en_GB"}
+"""Where a language writes its dates in more than one way: as the pages' own words are spelled."""
 
 
 @cache
@@ -60,12 +62,11 @@ class Words:
 
     def date(self, instant: str) -> str:
         """The day of an instant."""
-        return dates.format_date(self._moment(instant), format="long", locale=self.locale)
+        return dates.format_date(self._moment(instant), format="long", locale=_REGIONS.get(self.locale, self.locale))
 
     def moment(self, instant: str) -> str:
         """Day and time of an instant, with the zone."""
-        told = dates.format_datetime(self._moment(instant), format="d MMMM y, HH:mm", locale=self.locale)
-        return f"{told} ({self._zone().key})"
+        return f"{self.date(instant)}, {self._moment(instant):%H:%M} ({self._zone().key})"
 
     def days(self, now: str, until: str) -> str:
         """How many whole days remain."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,7 +76,7 @@ AT_MODULE = {"file-missing": "lesson.md", "captions-broken": "lesson.md", "stray
 def findings(tmp_path_factory: pytest.TempPathFactory, opa_binary: OpaBinary) -> list[dict[str, Any]]:
     """What `muster content check --json` says of all broken modules at once."""
     source = tmp_path_factory.mktemp("broken") / "source"
-    real = Path(os.environ.get("TEST_BUNDLE") or ROOT / "bundles" / "companyos")
+    real = ROOT / "bundles" / "companyos"
     shutil.copytree(real, source)
     shutil.rmtree(source / "i18n", ignore_errors=True)
     for name, (kind, files) in {"good": ("", LESSON_FILES), "good-scenario": ("", SCENARIO_FILES),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -15,7 +13,7 @@ from engine.content.models import Course, Keys, Quiz, Scenario, Walkthrough
 from engine.content.module import Content
 from tests.service.running import ROOT
 
-COMPANYOS = Path(os.environ.get("TEST_BUNDLE") or ROOT / "bundles" / "companyos")
+COMPANYOS = ROOT / "bundles" / "companyos"
 MISSION = {
     "engineers": ["secure-coding", "data-handling", "release-rollback", "feature-flags", "infra-changes"],
     "operations": ["incident-response", "change-management", "runbook-adherence", "escalation"],

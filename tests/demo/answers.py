@@ -1,6 +1,6 @@
 """What is right in the source's modules: the demo and the tests read it where its authors wrote it.
 
-No learner can: these files never leave the server (`tests/service/test_secrets.py` looks at every byte).
+No learner can: these files never leave the server (`tests/learning/test_secrets.py` looks at every byte).
 """
 
 from __future__ import annotations

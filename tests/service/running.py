@@ -48,8 +48,8 @@ def environment(home: Path, opa: Path, **more: str) -> dict[str, str]:
         "MUSTER_HOME": str(home),
         "MUSTER_OPA_BIN": str(opa),
         "MUSTER_LISTEN": "127.0.0.1:0",
-        "MUSTER_POLICIES": os.environ.get("TEST_POLICIES") or str(ROOT / "policies"),
-        "MUSTER_BUNDLE": os.environ.get("TEST_BUNDLE") or str(ROOT / "bundles" / "companyos"),
+        "MUSTER_POLICIES": str(ROOT / "policies"),
+        "MUSTER_BUNDLE": str(ROOT / "bundles" / "companyos"),
         **more,
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -112,7 +111,7 @@ def test_the_demo_fails_where_one_step_is_enough(run: Callable[..., Service], tm
 def copied(tmp_path: Path) -> Path:
     """A copy of the source, to be changed."""
     source = tmp_path / "companyos"
-    shutil.copytree(os.environ.get("TEST_BUNDLE") or ROOT / "bundles" / "companyos", source)
+    shutil.copytree(ROOT / "bundles" / "companyos", source)
     return source
 
 

@@ -11,6 +11,7 @@ if (form) {
   let since = document.hidden ? 0 : performance.now();
   let spent = 0;
   let sending = Promise.resolve();
+  let waiting = 0;
 
   const inSight = () => Math.round(spent + (since ? performance.now() - since : 0));
   document.addEventListener("visibilitychange", () => {
@@ -40,12 +41,15 @@ if (form) {
       state.textContent = form.dataset.unsaved;
     }
   };
-  form.addEventListener("change", () => { sending = sending.then(keep); });
+  form.addEventListener("change", () => {
+    waiting += 1;
+    sending = sending.then(keep).then(() => { waiting -= 1; });
+  });
   form.addEventListener("submit", (event) => {
     active.value = String(inSight());
-    if (form.dataset.ready) return;
+    if (!waiting) return;
     event.preventDefault();
     const button = event.submitter;
-    sending.then(() => { form.dataset.ready = "yes"; form.requestSubmit(button); });
+    sending.then(() => form.requestSubmit(button));
   });
 }

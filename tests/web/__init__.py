@@ -1,0 +1,1 @@
+"""My training, in a real Chromium and by plain HTTP."""
