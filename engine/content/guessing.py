@@ -52,7 +52,8 @@ def _items(content: Content, locale: str) -> Iterator[tuple[Content, str, str, M
 
 def _habits() -> dict[str, Habit]:
     positions: dict[str, Habit] = {f"option {n + 1}": _position(n) for n in range(6)}
-    return {"the longest option": _length(max), "the shortest option": _length(min), **positions}
+    lengths = {"the longest option": -1, "the shortest option": 0, "the shortest option but one": 1}
+    return {name: _length(rank) for name, rank in lengths.items()} | positions
 
 
 def _position(number: int) -> Habit:
@@ -63,9 +64,9 @@ def _position(number: int) -> Habit:
     return habit
 
 
-def _length(which: Callable[..., int]) -> Habit:
+def _length(rank: int) -> Habit:
     def habit(options: Mapping[str, str]) -> str | None:
-        wanted = which(len(text) for text in options.values())
+        wanted = sorted(len(text) for text in options.values())[rank]
         found = [name for name, text in options.items() if len(text) == wanted]
         return found[0] if len(found) == 1 else None
 
