@@ -12,6 +12,8 @@ from markupsafe import Markup
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
 _REFERENCE = re.compile(r"\[\[([A-Z0-9-]+)\]\]")
 _MEDIA = re.compile(r"^!\[([^\]\n]*)\]\(([^)\s]+)\)(?:\{([^}\n]*)\})?[ \t]*$", re.MULTILINE)
+_BIG = re.compile(r"^#(?= )", re.MULTILINE)
+"""A transcript's own title: below the title of the slide that it is shown in."""
 _CLIPS = {".webm": "video/webm", ".mp4": "video/mp4"}
 
 Title = Callable[[str], str]
@@ -53,7 +55,7 @@ def _media(
     poster = f' poster="{escape(address(more["poster"]))}"' if "poster" in more else ""
     code = escape(language)
     track = f'<track kind="captions" src="{escape(address(captions))}" srclang="{code}" label="{code}" default>'
-    read = _MARKDOWN.render(transcript(more["transcript"])) if "transcript" in more else ""
+    read = _MARKDOWN.render(_BIG.sub("##", transcript(more["transcript"]))) if "transcript" in more else ""
     return (
         f'<figure><video controls preload="metadata" playsinline width="960" height="540"{poster} aria-label="{told}">'
         f'<source src="{source}" type="{_CLIPS[suffix]}">{track if captions else ""}</video>'

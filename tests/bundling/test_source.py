@@ -366,11 +366,11 @@ def test_a_module_is_plain_files(copy: Path, odd: str) -> None:
     assert "plain files" in finding.hint
 
 
-def test_a_digest_is_over_every_file(copy: Path) -> None:
+def test_a_digest_is_over_every_file(tmp_path: Path) -> None:
     """The sorted list of (path, SHA-256), by the path's text and whatever order the disk has."""
-    folder = copy / "modules" / "escalation"
-    (folder / "media").mkdir()
-    for name in ("media/a.txt", "media-b.txt"):
+    folder = tmp_path / "escalation"
+    (folder / "media").mkdir(parents=True)
+    for name in ("media/a.txt", "media-b.txt", "module.yaml"):
         (folder / name).write_text(name)
     listed = [
         [name, hashlib.sha256((folder / name).read_bytes()).hexdigest()]

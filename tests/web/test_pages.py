@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,6 @@ def test_the_words_of_the_templates_are_there() -> None:
     folder = Path(words.__file__).with_name("templates")
     known = yaml.safe_load((words.FOLDER / "en.yaml").read_text("utf-8"))
     for path in folder.glob("*.html"):
-        for found in path.read_text("utf-8").split('t("')[1:]:
-            key = found.partition('"')[0]
+        for key in re.findall(r'\bt\("([^"]+)"', path.read_text("utf-8")):
             if not key.endswith("-"):
                 assert key in known, f"{path.name}: {key}"
