@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from engine.bundling.yamlfile import Document
 
@@ -19,6 +20,7 @@ _TITLE = re.compile(r"# (?P<title>.+?) \{#(?P<id>[a-z0-9]+(?:-[a-z0-9]+)*)\}[ \t
 _REFERENCE = re.compile(r"\[\[([^\]\n]*)\]\]")
 _MEDIA = re.compile(r"!\[(?P<alt>[^\]\n]*)\]\((?P<path>[^)\s]+)\)(?:\{(?P<more>[^}\n]*)\})?")
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\((?P<to>[^)\s]*)\)")
+_BELOW_HEADER = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*")
 _WORD = re.compile(r"\w[\w'’-]*")
 
 
@@ -60,6 +62,15 @@ class Slide:
             for found in _MEDIA.finditer(text):
                 more = dict(p.split("=", 1) for p in (found["more"] or "").split() if "=" in p)
                 yield Media(line=number, alt=found["alt"].strip(), path=found["path"], more=more)
+
+
+def nameless(text: str) -> Iterator[int]:
+    """Lines (from 0) of table headers with an empty cell: a column without a name cannot be read aloud."""
+    lines = text.split("\n")
+    for number, (line, below) in enumerate(pairwise(lines)):
+        cells = line.strip().removeprefix("|").removesuffix("|").split("|")
+        if "|" in line and "|" in below and _BELOW_HEADER.fullmatch(below) and not all(c.strip() for c in cells):
+            yield number
 
 
 def parse(document: Document, text: str) -> tuple[Slide, ...]:

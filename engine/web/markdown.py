@@ -39,6 +39,8 @@ def render(text: str, title: Title, address: Address, transcript: Callable[[str]
     shown = _MARKDOWN.render(text)
     for number, figure in enumerate(kept):
         shown = shown.replace(f"<p>muster-media-{number}</p>", figure)
+    scroll = f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(words("a-table"))}">'
+    shown = shown.replace("<table>", f"{scroll}<table>").replace("</table>", "</table></div>")
     shown = shown.replace('<a href="https://', '<a rel="noreferrer" href="https://')
     return Markup(shown)  # noqa: S704 - the renderer lets no HTML through, and figures are escaped below
 

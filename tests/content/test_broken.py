@@ -46,6 +46,8 @@ BREAKS: dict[str, tuple[str, str, str, str, str]] = {
     "anchor-missing": ("lesson", "lesson.md", "# When it went wrong {#wrong}", "# When it went wrong",
                        "without its title and anchor"),
     "html": ("lesson", "lesson.md", "Start [[", "<b>Now</b>\nStart [[", "HTML inside a slide"),
+    "column-nameless": ("lesson", "lesson.md", "Start [[", "| | Day |\n|---|---|\n| a | 1 |\n\nStart [[",
+                        "a column without a name"),
     "german-item-missing": ("lesson", "i18n/de/quiz.yaml", "  item-3:\n", "  item-9:\n", "item-3 is not translated"),
     "german-slide-missing": ("lesson", "i18n/de/lesson.md", "{#wrong}", "{#falsch}", "has not the slides"),
     "german-option-missing": ("lesson", "i18n/de/walkthrough.yaml", ', d: "Laufwerk"', "", "d is not translated"),

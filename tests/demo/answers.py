@@ -19,6 +19,11 @@ def source() -> Path:
     return Path(os.environ.get("MUSTER_BUNDLE") or ROOT / "bundles" / "companyos")
 
 
+def listed(name: str) -> Any:
+    """A file of the source's top level."""
+    return yaml.safe_load((source() / name).read_text("utf-8"))
+
+
 def document(module: str, name: str, where: Path | None = None) -> Any:
     """A YAML file of a module, from the private overlay if there is one."""
     overlay = os.environ.get("MUSTER_OVERLAY")

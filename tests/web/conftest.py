@@ -50,10 +50,10 @@ class Reader:
     def check(self) -> None:
         """Axe finds nothing, the language is the reader's, nothing is wider than the window."""
         violations = Axe().run(self.page).response["violations"]
-        assert not violations, [(v["id"], [n["html"] for n in v["nodes"]]) for v in violations]
+        assert not violations, [self.page.url, *((v["id"], [n["html"] for n in v["nodes"]]) for v in violations)]
         assert self.page.get_attribute("html", "lang") == self.locale
         wide = self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-        assert not wide, "the page scrolls sideways"
+        assert not wide, f"{self.page.url} scrolls sideways"
         assert self.page.locator("h1").count() == 1
 
 

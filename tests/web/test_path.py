@@ -173,6 +173,32 @@ def test_by_keyboard_alone(reader: Callable[..., Reader], locale: str, width: in
     assert decide(one.user)["allow"]
 
 
+@pytest.mark.parametrize(("locale", "width", "scheme"), LOOKS)
+def test_every_page_of_the_source(reader: Callable[..., Reader], locale: str, width: int, scheme: str) -> None:
+    """Each module, slide, first question, policy and runbook, as their authors wrote them."""
+    one = reader(locale, width, scheme)
+    page = one.page
+    one.enter()
+    page.locator("main button.main").click()
+    for name in sorted(p.name for p in (answers.source() / "modules").iterdir()):
+        one.go(f"/learn/modules/{name}")
+        one.check()
+        module = one.service.call("author", "GET", f"/v1/modules/{name}")
+        read = {slide for part in module["parts"][1:] for slide in part["slides"] or ()}
+        for slide in module["slides"]:
+            if slide["id"] not in read:
+                one.go(f"/learn/modules/{name}/slides/{slide['id']}")
+                one.check()
+        for strand in module["strands"][:1]:
+            one.go(f"/learn/modules/{name}")
+            page.locator(f"form:has(input[value={strand['strand']}]) button").first.click()
+            one.check()
+    for kind in ("policies", "runbooks"):
+        for name in answers.listed(f"{kind}.yaml"):
+            one.go(f"/learn/{kind}/{name}")
+            one.check()
+
+
 def test_a_walkthrough_by_hand(reader: Callable[..., Reader]) -> None:
     """A wrong choice gets its hint, right ones lead to the end; a text is typed."""
     one = reader()
