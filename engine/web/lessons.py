@@ -70,7 +70,10 @@ async def slide(request: Request, learner: Learner, module: str, slide: str) -> 
     if request.method == "GET" and "prefetch" not in request.headers.get("sec-purpose", ""):
         once = learner.call.once("reading", module, [slide])
         await learner.call.services.reading.read(learner.person, module, [slide], once)
-    order = [s.id for s in words.slides]
+    # The slides of a course are turned within their part: what comes after it may be locked.
+    among = words.course.parts if words.course else []
+    part = next((p for p in among if slide in (p.slides or ())), None)
+    order = part.slides if part and part.slides else [s.id for s in words.slides]
     at = order.index(slide)
     return page(
         request,
@@ -84,7 +87,7 @@ async def slide(request: Request, learner: Learner, module: str, slide: str) -> 
         before=order[at - 1] if at else None,
         after=order[at + 1] if at + 1 < len(order) else None,
         walkthrough=any(s.name == "walkthrough" for s in content.strands()),
-        course=bool(words.course),
+        part=part.title if part else None,
     )
 
 

@@ -105,10 +105,12 @@ def _page(
     found = attempts.find(learner.tenant, attempt_id)
     content, strand = attempts.of(found)
     view = attempts.shown(learner.tenant, attempt_id, learner.words.locale)
+    words = content.words(learner.words.locale)
     common: dict[str, Any] = {
         "view": view,
         "content": content,
-        "words": content.words(learner.words.locale),
+        "words": words,
+        "part": next((p.title for p in words.course.parts if p.id == strand.part), None) if words.course else None,
         "site": learner.call.services.site(learner.tenant),
         "markdown": lambda text: shown(learner, content, text),
         "given": given or {},
