@@ -69,8 +69,8 @@ class Words:
         return f"{self.date(instant)}, {self._moment(instant):%H:%M} ({self._zone().key})"
 
     def days(self, now: str, until: str) -> str:
-        """How many days there are from one date to the other, as on a calendar on the wall."""
-        left = (self._moment(until).date() - self._moment(now).date()).days
+        """How many whole days remain: rounded down, as `remaining_days` of the API is."""
+        left = (self._moment(until) - self._moment(now)).days
         return self("days", n=max(0, left))
 
     def all_of(self, parts: list[str]) -> str:
