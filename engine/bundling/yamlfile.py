@@ -92,10 +92,14 @@ def parse(data: bytes, name: str) -> Document:
             return document
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except UnicodeDecodeError as exc:
-        document.wrong((), f"cannot be read: {exc}")
+        line = data.count(b"\n", 0, exc.start) + 1
+        document.note(line, "", f"is not UTF-8: byte {exc.start}", "save it as UTF-8")
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
         document.findings.append(Finding(file=name, line=line, field="", message=str(exc.problem or exc.context)))
+    except yaml.reader.ReaderError as exc:
+        line = text.count("\n", 0, exc.position) + 1
+        document.note(line, "", f"has a character that YAML does not allow: U+{exc.character:04X}", "remove it")
     except yaml.YAMLError as exc:
         document.wrong((), f"is not YAML: {exc}")
     else:

@@ -13,7 +13,7 @@ from engine.bundling.errors import Finding
 from engine.bundling.models import Strict
 from engine.bundling.source import Source
 from engine.bundling.validate import near
-from engine.content import scenario
+from engine.content import patterns, scenario
 from engine.content.lesson import Slide
 from engine.content.models import FILES, WORDS, Course, Keys, Quiz, Scenario, Walkthrough
 from engine.content.module import LESSON, Content, read
@@ -191,8 +191,8 @@ def _walkthrough(content: Content, walkthrough: Walkthrough, source: Source) -> 
             _known(document, ("steps", i, "define", j), policy, source.names("policies"), "policy")
         for j, option in enumerate(step.exercise.accept or ()):
             _known(document, ("steps", i, "try", "accept", j), option, step.exercise.options or (), "option")
-        if step.exercise.pattern is not None and not scenario.compiles(step.exercise.pattern):
-            document.wrong(("steps", i, "try", "pattern"), "is not a regular expression", "see Python's re")
+        if step.exercise.pattern is not None and not patterns.compiles(step.exercise.pattern):
+            document.wrong(("steps", i, "try", "pattern"), "is not a regular expression", "see RE2's syntax")
 
 
 def _lessons(content: Content) -> Iterable[tuple[tuple[Slide, ...], str]]:

@@ -6,6 +6,7 @@ scenario are here and not there: what a source may demand is its owner's affair,
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from io import StringIO
@@ -24,6 +25,15 @@ from engine.content.module import LESSON, Content
 WORDS_A_MINUTE = 200
 SECONDS_AN_ITEM = 30
 SHORTEST_PASS_MARK = 80
+_BEGINS = {
+    "webm": rb"\x1a\x45\xdf\xa3",
+    "mp4": rb"....ftyp",
+    "png": rb"\x89PNG\r\n\x1a\n",
+    "jpg": rb"\xff\xd8\xff",
+    "jpeg": rb"\xff\xd8\xff",
+    "webp": rb"RIFF....WEBP",
+}
+"""How each kind of media begins."""
 CLIPS, PICTURES = (".webm", ".mp4"), (".png", ".jpg", ".jpeg", ".webp")
 _MINUTES = {"course": (30, 60), "micro_lesson": (2, 5)}
 _QUESTIONS = (3, 10)
@@ -159,6 +169,10 @@ def _media(content: Content, document: Document, media: Media) -> None:
 
     if not media.alt:
         wrong("is not described", "say between the brackets what it shows")
+    for path in (media.path, media.more.get("poster", "")):
+        begins, data = _BEGINS.get(path.rpartition(".")[2]), content.files.get(path)
+        if begins is not None and data is not None and not re.match(begins, data, re.DOTALL):
+            document.note(media.line, path, "is not what its name says", "save it in that format, or rename it")
     if media.path.endswith(PICTURES):
         return
     if not media.path.endswith(CLIPS):

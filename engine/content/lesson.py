@@ -88,7 +88,7 @@ def parse(document: Document, text: str) -> tuple[Slide, ...]:
             slides.append(slide)
         pending, begins = [], after + 1
 
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     fenced = False
     for number, line in enumerate(lines, start=1):
         fenced ^= line.startswith("```")

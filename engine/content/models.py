@@ -6,12 +6,12 @@ whole, since where a choice leads is the answer. What one file says of another i
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from engine.bundling.models import Id, PolicyId, Strict, Text, Wait
+from engine.content import patterns
 
 Anchor = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
 Option = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)]
@@ -146,7 +146,7 @@ class Exercise(Strict):
 
     def matches(self, text: str) -> bool:
         """Whether a text fits the pattern, which the source gives."""
-        return self.pattern is not None and re.fullmatch(self.pattern, text) is not None
+        return self.pattern is not None and patterns.fits(self.pattern, text)
 
 
 class Step(Strict):

@@ -163,7 +163,8 @@ def read(identifier: str, files: folder.Files, name: str | None = None) -> Conte
         try:
             content.lessons[locale] = lesson.parse(document, files[path].decode("utf-8"))
         except UnicodeDecodeError as exc:
-            document.note(1, "", f"is not UTF-8: byte {exc.start}", "save it as UTF-8")
+            line = files[path].count(b"\n", 0, exc.start) + 1
+            document.note(line, "", f"is not UTF-8: byte {exc.start}", "save it as UTF-8")
 
     if "module.yaml" in files:
         take("module.yaml", Module)

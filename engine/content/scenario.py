@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from engine.bundling.validate import near
@@ -49,15 +48,6 @@ def shortest(graph: Scenario) -> int:
             for choice in graph.states[name].choices.values():
                 lengths.setdefault(choice.to, lengths[name] + 1)
     return min(lengths[name] for name, end in graph.ends.items() if end.passed and name in lengths)
-
-
-def compiles(pattern: str) -> bool:
-    """Whether a text is a regular expression."""
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
 
 
 def _walk(graph: Scenario) -> Iterator[str]:

@@ -46,6 +46,9 @@ BREAKS: dict[str, tuple[str, str, str, str, str]] = {
     "anchor-missing": ("lesson", "lesson.md", "# When it went wrong {#wrong}", "# When it went wrong",
                        "without its title and anchor"),
     "html": ("lesson", "lesson.md", "Start [[", "<b>Now</b>\nStart [[", "HTML inside a slide"),
+    "pattern-broken": ("lesson", "walkthrough.yaml", 'kind: one, label: "Destination", options: {w: "Warehouse", '
+                       'd: "Drive"}, accept: [w]', 'kind: text, label: "D", pattern: "(?=x"',
+                       "is not a regular expression"),
     "column-nameless": ("lesson", "lesson.md", "Start [[", "| | Day |\n|---|---|\n| a | 1 |\n\nStart [[",
                         "a column without a name"),
     "german-item-missing": ("lesson", "i18n/de/quiz.yaml", "  item-3:\n", "  item-9:\n", "item-3 is not translated"),
