@@ -160,8 +160,9 @@ def _lowered(state: State | None, ref: str, payload: Payload, entry_id: str, at:
     """What was passed by an item that is void counts until the day of grace, and so does what was earned with it."""
     del ref, at
     person, until = known(state, "the learning of a person who has no `subject` entry"), text(payload, "until")
-    lowered = text(payload, "result")
-    modules: State = {m: _ended(tiers, {lowered}, until, entry_id) for m, tiers in mapping(person, "modules").items()}
+    course = payload.get("course")  # the result of the course, where the one that is lowered is of a part
+    lowered = {text(payload, "result"), *([course] if isinstance(course, str) else [])}
+    modules: State = {m: _ended(tiers, lowered, until, entry_id) for m, tiers in mapping(person, "modules").items()}
     certifications = {str(c) for c in _list(payload, "certifications")}
     scopes: State = {
         name: scope | {"tiers": _ended(mapping(scope, "tiers"), certifications, until, entry_id)}

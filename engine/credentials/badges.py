@@ -100,7 +100,7 @@ class Badges:
     def status_list(self, number: int, now: str) -> str:
         """A list of what was revoked, as a signed credential; raises NotFound for one that is not begun."""
         head = self.reader.head(self.issuer.tenant)
-        if number * LIST_SIZE >= max(1, head.size):
+        if not 0 <= number * LIST_SIZE < max(1, head.size):
             raise NotFound(f"there is no status list {number}")
         url = self.issuer.url("status", str(number))
         credential: dict[str, JSON] = {
@@ -113,7 +113,7 @@ class Badges:
                 "id": f"{url}#list",
                 "type": "BitstringStatusList",
                 "statusPurpose": "revocation",
-                "encodedList": self.revocations.encoded(self.reader, self.issuer.tenant, number),
+                "encodedList": self.revocations.encoded(self.reader, self.issuer.tenant, number, now),
             },
             "iss": self.issuer.id,
             "jti": url,
@@ -138,7 +138,7 @@ class Badges:
         until = credential.get("validUntil")
         if entry.payload is None:
             standing = "gone"
-        elif self.revocations.revoked(self.reader, self.issuer.tenant, entry.index):
+        elif self.revocations.revoked(self.reader, self.issuer.tenant, entry.index, now):
             standing = "revoked"
         elif isinstance(until, str) and _seconds(now) >= until:
             standing = "expired"

@@ -105,15 +105,10 @@ class Grading:
         now: str,
     ) -> Result | None:  # fmt: skip
         """The result of the course, if this was the last of its parts."""
-        course = content.model("course.yaml", Course)
-        if course is None or not outcome.passed or strand.part is None:
+        if not outcome.passed:
             return None
-        done = standing.parts()
-        if any(p.id not in done and p.id != strand.part for p in course.parts):
-            return None
-        scores = [done[p.id].get("score") for p in course.parts if p.id in done and p.id != strand.part]
         own: JSON = {"points": outcome.score.points, "max": outcome.score.max} if outcome.score else None
-        return finished(found.user, content, [*scores, own], [*_evidence(done), entry], now)
+        return finished(found.user, content, standing, strand.part, own, entry, now)
 
     def told(self, tenant: str, found: Attempt, content: Content, locale: str | None) -> dict[str, JSON]:
         """What the learner is told of the end of an attempt."""
@@ -152,9 +147,16 @@ class Grading:
         return [{"id": c.id, **{k: c.value[k] for k in ("scope", "tier", "issued_at", "expires_at")}} for c in earned]
 
 
-def finished(user: str, content: Content, scores: list[JSON], evidence: list[str], now: str) -> Result:
-    """The result of a course whose parts are all done: the sum of what was counted."""
-    counted = [s for s in scores if isinstance(s, dict)]
+def finished(
+    user: str, content: Content, standing: Standing, part: str | None, score: JSON, entry: str | None, now: str
+) -> Result | None:
+    """The result of the course that is complete with this part (its score and result, if it has them); else None."""
+    course, done = content.model("course.yaml", Course), standing.parts()
+    if course is None or part is None or any(p.id not in done and p.id != part for p in course.parts):
+        return None
+    others = [done[p.id] for p in course.parts if p.id != part]
+    evidence = [str(d["result"]) for d in others if isinstance(d.get("result"), str)] + ([entry] if entry else [])
+    counted = [s for s in (*(d.get("score") for d in others), score) if isinstance(s, dict)]
     points, most = (sum(int(str(s[k])) for s in counted) for k in ("points", "max"))
     return Result(
         person=Person(type="user", id=user),
@@ -170,10 +172,6 @@ def finished(user: str, content: Content, scores: list[JSON], evidence: list[str
         evidence_links=tuple(evidence),
         more={"strand": COURSE},
     )
-
-
-def _evidence(done: Mapping[str, Mapping[str, JSON]]) -> list[str]:
-    return [str(part["result"]) for part in done.values() if isinstance(part.get("result"), str)]
 
 
 def _passed(value: dict[str, JSON], content: Content, locale: str) -> JSON:

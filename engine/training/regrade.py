@@ -6,8 +6,9 @@ somebody else has looked and named a day of grace. Both results stay in the log 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import cast
 
 import orjson
@@ -20,6 +21,7 @@ from engine.entries.writer import Once
 from engine.errors import BadRequest, Conflict, FieldError, NotFound
 from engine.training.attempt import Attempt
 from engine.training.attempts import Attempts
+from engine.training.grading import finished
 from engine.training.results import Result
 from ledger.ids import uuid7
 from ledger.model import JSON, Append, Draft, Entry, Person
@@ -81,14 +83,16 @@ class Regrades:
                 raise BadRequest("no grace", (FieldError("/until", "must be in the future"),))
             seen = Seen.none(reader, tenant)
             person = seen.person(result.about.type, result.about.id)
+            course = self._course(tenant, result)
             payload = once.marked(
                 {
                     "event": "lowered",
                     "person": {"type": result.about.type, "id": result.about.id},
                     "module": found.text("module"),
                     "result": result_id,
+                    "course": course,
                     "until": until,
-                    "certifications": [*_leaning(person, found.text("module"))],
+                    "certifications": [*self._leaning(tenant, person, found.text("module"), result, course)],
                     "reason": reason,
                     "by": by,
                 }
@@ -181,7 +185,13 @@ class Regrades:
             seen = Seen.none(writer.runtime.reader, tenant)
             if again.verdict == "up":
                 seen.look([f"attempt/{again.attempt.id}"])
-                drafts = await self.attempts.results.drafts(active, seen, _passed(again, content), own, now)
+                standing = self.attempts.standing(seen, person, content.id)
+                result = _passed(again, content)
+                drafts = await self.attempts.results.drafts(active, seen, result, own, now)
+                course = finished(person.id, content, standing, result.part, result.score, drafts[0].id, now)
+                if course is not None:
+                    unmarked = Once(caller=own.caller, key=None, request=own.request)
+                    drafts = (*drafts, *await self.attempts.results.drafts(active, seen, course, unmarked, now))
                 return Append(tenant=tenant, drafts=drafts, reads=seen.reads, revision=active.revision, now=now)
             payload = own.marked(
                 {
@@ -198,6 +208,37 @@ class Regrades:
 
         entry, _ = await writer.write(own, build)
         return entry
+
+    def _course(self, tenant: str, result: Entry) -> str | None:
+        """The result of the course that was complete with this part of it."""
+        reader = self.attempts.writer.runtime.reader
+        if result.value["part"] is None or result.about is None:
+            return None
+        for entry in reader.about(tenant, result.about, ("result",), reader.head(tenant).size, 1000):
+            links = entry.value["evidence_links"] if entry.payload is not None else []
+            if isinstance(links, list) and result.id in links and entry.value["source"] == "course":
+                return entry.id
+        return None
+
+    def _leaning(self, tenant: str, person: JSON, module: str, lowered: Entry, course: str | None) -> Iterator[str]:
+        """The certifications that a person holds and earned with this pass: after it, and before a newer one."""
+        assert isinstance(person, dict)
+        modules, scopes = person["modules"], person["scopes"]
+        assert isinstance(modules, dict)
+        assert isinstance(scopes, dict)
+        others = [f for f in _facts(modules.get(module)) if f["evidence"] not in (lowered.id, course)]
+        newer = min((i for i in (self._index(tenant, f) for f in others) if i > lowered.index), default=inf)
+        for held in scopes.values():
+            for fact in _facts(held["tiers"] if isinstance(held, dict) else {}):
+                parts = fact.get("parts")
+                with_it = isinstance(parts, dict) and module in parts
+                if with_it and lowered.index < self._index(tenant, fact) < newer:
+                    yield str(fact["evidence"])
+
+    def _index(self, tenant: str, fact: Mapping[str, JSON]) -> int:
+        entry = self.attempts.writer.runtime.reader.entry(tenant, str(fact["evidence"]))
+        assert entry is not None, "a fact has its entry"
+        return entry.index
 
     def _pending(self, tenant: str, result_id: str, person: Person) -> Entry | None:
         """The entry that says that a result waits for review."""
@@ -247,17 +288,8 @@ def _principal(by: JSON) -> JSON:
     return by["principal"] if isinstance(by, dict) else None
 
 
-def _leaning(person: JSON, module: str) -> Iterator[str]:
-    """The certifications that a person holds and earned with a module."""
-    scopes = person["scopes"] if isinstance(person, dict) else {}
-    assert isinstance(scopes, dict)
-    for held in scopes.values():
-        tiers = held["tiers"] if isinstance(held, dict) else {}
-        assert isinstance(tiers, dict)
-        for fact in tiers.values():
-            parts = fact.get("parts") if isinstance(fact, dict) else None
-            if isinstance(fact, dict) and isinstance(parts, dict) and module in parts:
-                yield str(fact["evidence"])
+def _facts(tiers: JSON) -> list[dict[str, JSON]]:
+    return [fact for fact in tiers.values() if isinstance(fact, dict)] if isinstance(tiers, dict) else []
 
 
 def _told(again: Counted, entry: Entry) -> JSON:

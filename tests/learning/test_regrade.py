@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from engine.credentials.status import Revocations
+from ledger.sqlite import SqliteReader
 from tests.demo import answers
-from tests.learning.learner import LESSON, Learner
+from tests.learning.learner import COURSE, LESSON, Learner
 from tests.service.running import Service, instant
 
 
@@ -29,7 +32,7 @@ def learner_of(service: Service, user: str) -> Learner:
 
 def harmless(attempt: Any) -> str:
     """An item of an attempt that is not critical."""
-    keys = answers.document(LESSON, "keys.yaml")["quiz"]
+    keys = answers.document(attempt["module"], "keys.yaml")["quiz"]
     return next(str(i["id"]) for i in attempt["items"] if not keys[i["id"]].get("critical"))
 
 
@@ -42,9 +45,9 @@ def missed(attempt: Any, item: str) -> dict[str, list[str]]:
     return given
 
 
-def void(service: Service, item: str, want: int = 200, role: str = "author") -> Any:
+def void(service: Service, item: str, want: int = 200, role: str = "author", module: str = LESSON) -> Any:
     """Void an item."""
-    body = {"module": LESSON, "item": item, "reason": "the key named the wrong option"}
+    body = {"module": module, "item": item, "reason": "the key named the wrong option"}
     return service.call(role, "POST", "/v1/regrades", body, want)
 
 
@@ -116,6 +119,86 @@ def test_downward_only_after_review_with_a_day_of_grace(own: Service) -> None:
     assert answer["valid_until"] <= until, "the gate knows the day on which it ends"
     own.muster("ledger", "verify")
     own.muster("replay")
+
+
+def through(learner: Learner, *, fails_last: bool = False) -> Any:
+    """The course from beginning to end, its last quiz maybe failed by one item; returns (that attempt, the item)."""
+    parts = answers.document(COURSE, "course.yaml")["parts"]
+    for part in parts:
+        if part["kind"] == "lesson":
+            learner.call("POST", f"/v1/modules/{COURSE}/reading", {"slides": part["slides"]})
+        elif part["kind"] == "walkthrough":
+            learner.walk(learner.begin(COURSE, strand=part["id"]))
+        elif part is parts[-1]:
+            attempt = learner.begin(COURSE, strand=part["id"])
+            item = harmless(attempt)
+            learner.hand_in(attempt, missed(attempt, item) if fails_last else None)
+            return attempt, item
+        else:
+            learner.pass_quiz(COURSE, strand=part["id"])
+    raise AssertionError("the last part is a quiz")
+
+
+def course_of(service: Service, user: str) -> Any:
+    """What is known of the course of a person."""
+    return service.call("admin", "GET", f"/v1/subjects/{user}")["modules"].get(COURSE)
+
+
+def test_upward_completes_the_course(own: Service) -> None:
+    """Whose last quiz failed by a void item has completed the course, and is not left with nothing to do."""
+    learner = learner_of(own, "cleo")
+    _, item = through(learner, fails_last=True)
+    assert course_of(own, "cleo") is None
+    [again] = void(own, item, module=COURSE)["regraded"]
+    assert again["verdict"] == "passed"
+    history = learner.call("GET", "/v1/training")["history"]
+    [course] = [e for e in history if e["kind"] == "result" and e["source"] == "course"]
+    assert course_of(own, "cleo")["completed"]["evidence"] == course["id"]
+    own.muster("ledger", "verify")
+
+
+def test_downward_takes_the_course_along(own: Service) -> None:
+    """A part of a course that is lowered ends the course's fact, and its badge is revoked from that day on."""
+    learner = learner_of(own, "cora")
+    attempt, _ = through(learner)
+    for item in attempt["items"]:
+        told = void(own, item["id"], module=COURSE)
+    [pending] = [r for r in told["regraded"] if r["user"] == "cora"]
+    until = instant(timedelta(days=20))
+    body = {"until": until, "reason": "reviewed with the owner of the course"}
+    own.call("admin", "POST", f"/v1/results/{pending['result_id']}/lowering", body)
+    fact = course_of(own, "cora")["completed"]
+    assert fact["until"] == until
+    own.muster("ledger", "verify")
+    with contextlib.closing(SqliteReader(own.home / "ledger.db")) as reader:
+        course = reader.entry("default", fact["evidence"])
+        assert course is not None
+        found = Revocations()
+        assert not found.revoked(reader, "default", course.index, instant())
+        assert found.revoked(reader, "default", course.index, until)
+        before, after = (found.encoded(reader, "default", 0, when) for when in (instant(), until))
+        assert before != after
+
+
+def test_a_newer_pass_is_not_lowered_with_an_older(own: Service) -> None:
+    """What was earned again with another pass since then stands."""
+    learner = learner_of(own, "nina")
+    attempt = learner.begin()
+    assert learner.hand_in(attempt)["passed"]
+    learner.play()
+    newer = learner.begin()
+    voided = [i["id"] for i in attempt["items"] if i["id"] not in {n["id"] for n in newer["items"]}]
+    assert voided, "the second paper has other items"
+    assert learner.hand_in(newer)["passed"]
+    learner.play()
+    for item in attempt["items"]:
+        told = void(own, item["id"])
+    result = next(r for r in told["regraded"] if r["user"] == "nina" and r["attempt_id"] == attempt["attempt_id"])
+    until = instant(timedelta(days=20))
+    own.call("admin", "POST", f"/v1/results/{result['result_id']}/lowering", {"until": until, "reason": "reviewed"})
+    answer = own.decide("nina")
+    assert answer["allow"]
+    assert answer["valid_until"] > until, "it leans on the newer pass"
 
 
 def test_nobody_reviews_what_they_voided(own: Service) -> None:

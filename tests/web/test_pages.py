@@ -131,6 +131,8 @@ def test_anothers_attempt_and_badge_are_refused(service: Service, http: httpx.Cl
     entry = next(e for e in owner.call("GET", "/v1/training")["history"] if e["kind"] == "certification")
     assert http.get(f"/learn/badges/{entry['id']}").status_code == 403
     assert http.get(f"/learn/badges/{entry['id']}/download").status_code == 403
+    for number in ("-1", "1", "9" * 30):
+        assert http.get(f"/badges/default/status/{number}").status_code == 404, "a status list that is not begun"
 
 
 def test_no_page_before_passing_reveals_an_answer(service: Service, http: httpx.Client) -> None:
