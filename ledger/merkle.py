@@ -1,18 +1,22 @@
-"""The Merkle tree of RFC 6962 section 2.1 over leaf hashes: roots, a frontier, both kinds of proof.
+"""The Merkle tree of RFC 6962 section 2.1 as the writer needs it: roots, a frontier, both kinds of proof.
 
-Pure functions over bytes. Proofs do not bind the size: (size, root) must come together from a signed
-checkpoint, so nothing here promises more than the two values it is given.
+Functions over bytes. Checking a proof is the verifier's (`ledger.verifier.tree`). Proofs do not bind the size:
+(size, root) must come together from a signed checkpoint.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 
 from ledger.errors import Malformed
 
 EMPTY_ROOT: Final = sha256(b"").digest()
+TILE_HEIGHT: Final = 8
+"""Of the complete subtrees those of 256, 65,536, ... leaves are kept; a tile of C2SP tlog-tiles is 256 of one level."""
 
 
 def empty_root() -> bytes:
@@ -30,6 +34,22 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The root of a complete subtree of 256**level leaves, the `index`-th of its level."""
+
+    level: int
+    index: int
+    hash: bytes
+
+
+class Hashes(Protocol):
+    """Where proofs find the tree: roots of complete subtrees of 256**level leaves; level 0 is the leaves."""
+
+    def __call__(self, level: int, start: int, stop: int) -> Sequence[bytes]:
+        """Those numbered start <= n < stop; the caller asks only for what is complete."""
+
+
 class Frontier:
     """The roots of the complete subtrees of a growing tree, the largest first: all that an append needs."""
 
@@ -39,23 +59,23 @@ class Frontier:
         self.size = 0
         self._roots: list[bytes] = []
 
-    def append(self, leaf: bytes) -> None:
-        """Add one leaf hash."""
-        index = self.size
+    def append(self, leaf: bytes) -> list[Completed]:
+        """Add one leaf hash; answers the subtrees of 256, 65,536, ... leaves that it completes."""
+        completed = []
+        index, height = self.size, 0
         while index & 1:
             leaf = node_hash(self._roots.pop(), leaf)
             index >>= 1
+            height += 1
+            if height % TILE_HEIGHT == 0:
+                completed.append(Completed(height // TILE_HEIGHT, index, leaf))
         self._roots.append(leaf)
         self.size += 1
+        return completed
 
     def root(self) -> bytes:
         """The root over all leaves so far."""
-        if not self._roots:
-            return EMPTY_ROOT
-        root = self._roots[-1]
-        for left in reversed(self._roots[:-1]):
-            root = node_hash(left, root)
-        return root
+        return _folded(self._roots)
 
     def to_bytes(self) -> bytes:
         """Size as 8 bytes big-endian, then the hashes."""
@@ -81,95 +101,95 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return frontier.root()
 
 
+class Subtrees:
+    """Roots of parts of a log, each computed once: all of what two neighbours' proofs share is at hand.
+
+    A root is at most 128 hashes away, at any size of the log, so a proof takes O(log n).
+    """
+
+    def __init__(self, hashes: Hashes, *, most: int = 4096) -> None:
+        self._hashes = hashes
+        self._most = most
+        self._known: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+
+    def root(self, start: int, stop: int) -> bytes:
+        """MTH(D[start:stop]) of a part that RFC 6962 splits off."""
+        return _folded(self.complete(start, stop))
+
+    def complete(self, start: int, stop: int) -> list[bytes]:
+        """The roots of the largest complete subtrees that make up start <= n < stop, in the order of the log."""
+        roots = []
+        while start < stop:
+            height = (stop - start).bit_length() - 1
+            if start:
+                height = min(height, (start & -start).bit_length() - 1)
+            roots.append(self._complete(start, height))
+            start += 1 << height
+        return roots
+
+    def _complete(self, start: int, height: int) -> bytes:
+        key = (start, height)
+        if key not in self._known:
+            level, above = divmod(height, TILE_HEIGHT)
+            first = start >> level * TILE_HEIGHT
+            row = list(self._hashes(level, first, first + (1 << above)))
+            if len(row) != 1 << above:
+                raise Malformed(f"the log has not all hashes of level {level} from {first} on")
+            while len(row) > 1:
+                row = [node_hash(left, right) for left, right in zip(row[::2], row[1::2], strict=True)]
+            self._known[key] = row[0]
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+
+def _folded(roots: Sequence[bytes]) -> bytes:
+    if not roots:
+        return EMPTY_ROOT
+    root = roots[-1]
+    for left in reversed(roots[:-1]):
+        root = node_hash(left, root)
+    return root
+
+
 def _split(size: int) -> int:
     """The largest power of two below `size` (size > 1)."""
     return 1 << ((size - 1).bit_length() - 1)
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The audit path of leaf `index` (RFC 6962 section 2.1.1), the leaf's sibling first."""
-    if not 0 <= index < len(leaves):
+def inclusion_proof(tree: Subtrees, index: int, size: int) -> list[bytes]:
+    """The audit path of leaf `index` in the first `size` leaves (RFC 6962 section 2.1.1), its sibling first."""
+    if not 0 <= index < size:
         raise Malformed("an inclusion proof of a leaf that the tree does not have")
     proof: list[bytes] = []
-    start, stop = 0, len(leaves)
+    start, stop = 0, size
     while stop - start > 1:
         middle = start + _split(stop - start)
         if index < middle:
-            proof.append(root_of(leaves[middle:stop]))
+            proof.append(tree.root(middle, stop))
             stop = middle
         else:
-            proof.append(root_of(leaves[start:middle]))
+            proof.append(tree.root(start, middle))
             start = middle
     return proof[::-1]
 
 
-def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """The proof that the first `old_size` leaves begin this tree (RFC 6962 section 2.1.2)."""
-    if not 0 <= old_size <= len(leaves):
+def consistency_proof(tree: Subtrees, old_size: int, size: int) -> list[bytes]:
+    """The proof that the first `old_size` leaves begin the tree of `size` (RFC 6962 section 2.1.2)."""
+    if not 0 <= old_size <= size:
         raise Malformed("a consistency proof from a size that the tree never had")
-    if old_size in (0, len(leaves)):
+    if old_size in (0, size):
         return []
     proof: list[bytes] = []
-    start, stop, left_edge = 0, len(leaves), True
+    start, stop, left_edge = 0, size, True
     while old_size != stop:
         middle = start + _split(stop - start)
         if old_size <= middle:
-            proof.append(root_of(leaves[middle:stop]))
+            proof.append(tree.root(middle, stop))
             stop = middle
         else:
-            proof.append(root_of(leaves[start:middle]))
+            proof.append(tree.root(start, middle))
             start, left_edge = middle, False
     if not left_edge:
-        proof.append(root_of(leaves[start:stop]))
+        proof.append(tree.root(start, stop))
     return proof[::-1]
-
-
-def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Whether `proof` leads from the leaf hash at `index` to the root of `size` leaves (RFC 9162 2.1.3.2)."""
-    if not 0 <= index < size:
-        return False
-    position, last, found = index, size - 1, leaf
-    for sibling in proof:
-        if last == 0:
-            return False
-        if position & 1 or position == last:
-            found = node_hash(sibling, found)
-            while not position & 1 and position:
-                position >>= 1
-                last >>= 1
-        else:
-            found = node_hash(found, sibling)
-        position >>= 1
-        last >>= 1
-    return last == 0 and found == root
-
-
-def verify_consistency(old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Whether the tree of `new_size` begins with the tree of `old_size` (RFC 9162 section 2.1.4.2)."""
-    if not 0 <= old_size <= new_size:
-        return False
-    if old_size == 0:
-        return not proof and old_root == EMPTY_ROOT
-    if old_size == new_size:
-        return not proof and old_root == new_root
-    path = list(proof) if old_size & (old_size - 1) else [old_root, *proof]
-    if not path:
-        return False
-    position, last = old_size - 1, new_size - 1
-    while position & 1:
-        position >>= 1
-        last >>= 1
-    old = new = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            return False
-        if position & 1 or position == last:
-            old, new = node_hash(sibling, old), node_hash(sibling, new)
-            while not position & 1 and position:
-                position >>= 1
-                last >>= 1
-        else:
-            new = node_hash(new, sibling)
-        position >>= 1
-        last >>= 1
-    return last == 0 and old == old_root and new == new_root

@@ -15,13 +15,16 @@ from ledger.errors import Erased
 __all__ = [
     "JSON",
     "Append",
+    "Cosigned",
     "Draft",
     "Entry",
     "Head",
     "NewPerson",
     "Person",
+    "Published",
     "RawEntry",
     "Receipt",
+    "StoredCheckpoint",
     "unknown_object",
 ]
 
@@ -63,6 +66,8 @@ class Append:
     revision     must be the tenant's active revision, where given
     now          the instant that was decided with: `0 <= at - now <= 2 s`, where given
     valid_until  `at` must be before it, where given
+    erases       whose payloads, key and objects go with this append. Its drafts are of kind `erasure` and list, in
+                 `indices`, exactly the entries about that person that have a payload; else it is stale
     """
 
     tenant: str
@@ -71,6 +76,7 @@ class Append:
     revision: str | None = None
     now: str | None = None
     valid_until: str | None = None
+    erases: Person | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +132,41 @@ class Head:
     root: bytes
     newest_at: str | None
     active_revision: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A checkpoint to be kept: its note as the log signed it, and the instant of that. Answered by None."""
+
+    tenant: str
+    size: int
+    root: bytes
+    at: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cosigned:
+    """Signature lines of witnesses, without their newlines, to be kept with a checkpoint. Answered by None."""
+
+    tenant: str
+    size: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCheckpoint:
+    """A checkpoint as it is served: the log's note, and the lines of those who cosigned it."""
+
+    size: int
+    at: str
+    log_note: str
+    cosignatures: tuple[str, ...]
+
+    @property
+    def note(self) -> str:
+        """The whole note."""
+        return self.log_note + "".join(f"{line}\n" for line in self.cosignatures)
 
 
 def unknown_object(person: Person) -> str:

@@ -22,6 +22,11 @@ from ledger.reduce import KINDS
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+_ABOUT_NOBODY: Final = frozenset(
+    {"activation", "clock.adjusted", "change_window", "log.key", "erasure", "copy", "restored", "rebuilt", "alarm"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedDraft:
     """A draft whose payload is the bytes that will be kept."""
@@ -49,6 +54,8 @@ class PreparedAppend:
     now: str | None
     now_ms: int
     valid_until: str | None
+    erases: Person | None
+    erased: tuple[int, ...]
 
     @property
     def adjusts_clock(self) -> bool:
@@ -81,7 +88,29 @@ def prepare(append: Append) -> PreparedAppend:
         now=append.now,
         now_ms=0 if append.now is None else instants.parse(append.now),
         valid_until=append.valid_until,
+        erases=append.erases,
+        erased=_erased(append),
     )
+
+
+def _erased(append: Append) -> tuple[int, ...]:
+    """The entries whose payloads an append takes away."""
+    kinds = {draft.kind for draft in append.drafts}
+    if append.erases is None:
+        if "erasure" in kinds:
+            raise Malformed("an `erasure` entry comes with what it erases")
+        return ()
+    if kinds != {"erasure"} or any(draft.about is not None for draft in append.drafts):
+        raise Malformed("an append that erases has entries of kind `erasure` only, about nobody")
+    listed: list[int] = []
+    for draft in append.drafts:
+        indices = draft.payload.get("indices")
+        if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+            raise Malformed("an `erasure` lists the indices of what it erases")
+        listed += cast(list[int], indices)
+    if listed != sorted(set(listed)):
+        raise Malformed("the indices of an erasure ascend")
+    return tuple(listed)
 
 
 def _draft(draft: Draft) -> PreparedDraft:
@@ -94,7 +123,7 @@ def _draft(draft: Draft) -> PreparedDraft:
         raise TooLarge(f"a payload of {len(payload)} bytes; at most {MAX_PAYLOAD} are kept")
     if draft.kind == "activation" and not is_hex64(draft.payload.get("revision")):
         raise Malformed("an activation names a revision, 64 hex")
-    if draft.kind in ("activation", "clock.adjusted", "change_window") and draft.about is not None:
+    if draft.kind in _ABOUT_NOBODY and draft.about is not None:
         raise Malformed(f"an entry of kind {draft.kind} is about nobody")
     return PreparedDraft(
         id=draft.id,

@@ -1,9 +1,9 @@
 """The projection: what a log proves now, as a pure reduction of its entries.
 
-Owns the states of `person/`, `approval/`, `change_window/` and `token/` objects; those of learning are in
-`ledger.learning`. It copies and never computes: no date is added, no tier concluded. A state is replaced, never changed
-in place, so that whoever holds one holds it for good. An object's version is the index of the newest entry that
-`changed` names it for.
+Owns the states of `person/`, `approval/`, `change_window/`, `token/`, `hold/`, `alarm/` and `log/` objects; those of
+learning are in `ledger.learning`. It copies and never computes: no date is added, no tier concluded. A state is
+replaced, never changed in place, so that whoever holds one holds it for good. An object's version is the index of the
+newest entry that `changed` names it for.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ def changed(kind: str, payload: Payload, about_ref: str | None, entry_id: str) -
         return (f"{kind}/{entry_id}",)
     if kind == "token":
         return (f"token/{text(payload, 'token')}",)
+    if kind == "log.key":
+        return ("log/key",)
+    if kind == "alarm":
+        return (f"alarm/{text(payload, 'witness')}",)
+    if kind == "hold":
+        return () if about_ref is None else (f"hold/{about_ref}",)
     return ()
 
 
@@ -60,6 +66,10 @@ def reduce(name: str, state: State | None, *, kind: str, payload: Payload, entry
         }
     if room == "token":
         return _token(state, payload, at)
+    if room == "log":
+        return {"origin": text(payload, "origin"), "vkey": text(payload, "vkey"), "evidence": entry_id}
+    if room in ("alarm", "hold"):
+        return {"event": text(payload, "event"), "reason": text(payload, "reason"), "since": at, "evidence": entry_id}
     raise Malformed(f"no object is called {name!r}")
 
 
@@ -206,6 +216,13 @@ KINDS: Final = (frozenset(_PERSON) | learning.KINDS) | {
     "activation",
     "clock.adjusted",
     "expiry",
+    "hold",
+    "log.key",
+    "erasure",
+    "copy",
+    "restored",
+    "rebuilt",
+    "alarm",
 }
 
 

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from ledger.canonical import JSON
 from ledger.instants import Instant
-from ledger.model import Append, Entry, Head, Person, RawEntry, Receipt
+from ledger.model import Append, Cosigned, Entry, Head, Person, Published, RawEntry, Receipt, StoredCheckpoint
 
 Part: TypeAlias = Literal["objects", "people", "idempotency"]
 Row: TypeAlias = tuple[str | int | bytes, ...]
@@ -27,9 +27,22 @@ class Ledger(Protocol):
 
         The future MUST NOT be resolved before the commit is durable; every refusal comes through it.
         An append that is refused MUST write nothing, and MUST NOT hinder those that commit beside it.
+        An append that `erases` MUST leave nothing of what it erased in any row; `scrub` clears the files.
         The checks MUST be made in the transaction that writes, in this order: IDs that are there already
         (same payload and kind: the first receipts; else Conflict or Erased), UnknownTenant,
         IdempotencyConflict, NotReady (the clock), Stale.
+        """
+
+    def keep(self, signed: Published | Cosigned) -> Future[tuple[Receipt, ...]]:
+        """Keep a checkpoint, or cosignatures, for ever; answered by no receipts.
+
+        A checkpoint MUST be refused with Conflict where it is not larger than the newest one, or larger than the log.
+        """
+
+    def scrub(self, *, rewrite: bool) -> Future[tuple[Receipt, ...]]:
+        """Clear the store's files of what is deleted, answered by no receipts.
+
+        With `rewrite` nothing that is deleted MUST be left in any byte of them; appends wait for so long.
         """
 
     def now(self, tenant: str) -> Instant:
@@ -84,13 +97,27 @@ class Reader(Protocol):
     def close(self) -> None:
         """Give back every connection."""
 
+    def indices_about(self, tenant: str, person: Person) -> list[int]:
+        """The entries about a person that have a payload, ascending."""
+
+    # The log as others check it.
+
+    def hashes(self, tenant: str, level: int, start: int, stop: int) -> list[bytes]:
+        """Roots of the complete subtrees of 256**level entries, start <= number < stop; see merkle.Hashes."""
+
+    def headers(self, tenant: str, start: int, stop: int) -> list[bytes]:
+        """The stored headers start <= index < stop, of at most some hundred entries: what leaves are made of."""
+
+    def checkpoints(self, tenant: str, before: int, most: int) -> list[StoredCheckpoint]:
+        """The newest checkpoints of a size < `before`, the largest first, at most so many."""
+
+    def checkpoint(self, tenant: str, size: int | None = None) -> StoredCheckpoint | None:
+        """The checkpoint of this size, or the newest one."""
+
     # The verifier's side: stored rows, with nothing believed about them.
 
     def raw_entries(self, tenant: str, start: int, stop: int) -> Iterator[RawEntry]:
         """Stored rows start <= index < stop, by index, read in short chunks."""
-
-    def leaves(self, tenant: str, size: int) -> list[bytes]:
-        """The leaf hashes of the first `size` entries, in order."""
 
     def index_of(self, tenant: str, entry_id: str) -> int | None:
         """The index that a lookup by ID finds."""

@@ -16,7 +16,7 @@ from ledger import entry as entries_
 from ledger.canonical import JSON
 from ledger.errors import NotReady
 from ledger.merkle import EMPTY_ROOT, Frontier
-from ledger.model import Entry, Head, Person, RawEntry
+from ledger.model import Entry, Head, Person, RawEntry, StoredCheckpoint
 from ledger.sqlite import schema
 from ledger.store import Part, Row
 
@@ -42,6 +42,16 @@ _OF_KIND: Final = _RAW + (  # noqa: S608 - constants, no value of anybody
     "SELECT 1 FROM json_each(?) WHERE instr(e.header, CAST('\"kind\":\"' || value || '\"' AS BLOB)) > 0"
     ") ORDER BY e.idx LIMIT ?"
 )
+
+_FAR: Final = 2**62
+_LEAVES: Final = "SELECT leaf FROM entries WHERE tenant = ? AND idx >= ? AND idx < ? ORDER BY idx"
+_NODES: Final = "SELECT hash FROM nodes WHERE tenant = ? AND level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+_HEADERS: Final = "SELECT header FROM entries WHERE tenant = ? AND idx >= ? AND idx < ? ORDER BY idx"
+_CHECKPOINTS: Final = """
+SELECT c.size, c.at, c.note, (
+  SELECT json_group_array(line) FROM cosignatures AS s WHERE s.tenant = c.tenant AND s.size = c.size
+) FROM checkpoints AS c WHERE c.tenant = ? AND c.size < ? ORDER BY c.size DESC LIMIT ?
+"""
 
 _PERSON: Final = "SELECT ref, k FROM people WHERE tenant = ? AND type = ? AND id = ?"
 _HEAD: Final = "SELECT size, frontier, newest_at, active_revision FROM heads WHERE tenant = ?"
@@ -168,6 +178,38 @@ class SqliteReader:
         wanted = (tenant, person.type, person.id, before, json.dumps(list(kinds)), most)
         return [_entry(_raw(row)) for row in self._rows(_ABOUT, wanted)]
 
+    def indices_about(self, tenant: str, person: Person) -> list[int]:
+        """See Reader."""
+        statement = "SELECT idx FROM payloads WHERE tenant = ? AND about_type = ? AND about_id = ? ORDER BY idx"
+        return [cast(int, index) for (index,) in self._rows(statement, (tenant, person.type, person.id))]
+
+    def hashes(self, tenant: str, level: int, start: int, stop: int) -> list[bytes]:
+        """See Reader."""
+        key: tuple[str | int, ...] = (tenant, start, stop) if level == 0 else (tenant, level, start, stop)
+        return [cast(bytes, node) for (node,) in self._rows(_LEAVES if level == 0 else _NODES, key)]
+
+    def headers(self, tenant: str, start: int, stop: int) -> list[bytes]:
+        """See Reader."""
+        return [cast(bytes, header) for (header,) in self._rows(_HEADERS, (tenant, start, stop))]
+
+    def checkpoints(self, tenant: str, before: int, most: int) -> list[StoredCheckpoint]:
+        """See Reader."""
+        rows = self._rows(_CHECKPOINTS, (tenant, before, most))
+        return [
+            StoredCheckpoint(
+                size=cast(int, size),
+                at=cast(str, at),
+                log_note=cast(str, note),
+                cosignatures=tuple(json.loads(cast(str, lines))),
+            )
+            for size, at, note, lines in rows
+        ]
+
+    def checkpoint(self, tenant: str, size: int | None = None) -> StoredCheckpoint | None:
+        """See Reader."""
+        found = self.checkpoints(tenant, _FAR if size is None else size + 1, 1)
+        return found[0] if found and size in (None, found[0].size) else None
+
     def idempotent(self, tenant: str, key: str) -> tuple[str, str] | None:
         """See Reader."""
         row = self._row("SELECT request, entry_id FROM idempotency WHERE tenant = ? AND key = ?", (tenant, key))
@@ -181,11 +223,6 @@ class SqliteReader:
             if len(rows) < _CHUNK:
                 return
             start = cast(int, rows[-1][0]) + 1
-
-    def leaves(self, tenant: str, size: int) -> list[bytes]:
-        """See Reader."""
-        rows = self._rows("SELECT leaf FROM entries WHERE tenant = ? AND idx < ? ORDER BY idx", (tenant, size))
-        return [cast(bytes, leaf) for (leaf,) in rows]
 
     def index_of(self, tenant: str, entry_id: str) -> int | None:
         """See Reader."""

@@ -1,7 +1,8 @@
 """The database's format, and the only two ways to open it.
 
-Tables are keyed by tenant. `entries`, `payloads` and `people` are the log; the rest is a projection of it.
-A payload's row holds all that is erased with its person: salt, payload, and whom it is about.
+Tables are keyed by tenant. `entries`, `payloads` and `people` are the log, `checkpoints` and `cosignatures` what was
+signed of it; the rest is a projection. A payload's row holds all that is erased with its person: salt, payload, and
+whom it is about. `nodes` has the roots of the complete subtrees of 256, 65,536, ... entries: proofs need no more.
 """
 
 from __future__ import annotations
@@ -10,17 +11,35 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import apsw
 
+from ledger import merkle
 from ledger.errors import FormatTooNew, NotReady
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 APPLICATION_ID: Final = 0x4D557374  # "MUst"
+
+ADD_NODE: Final = "INSERT INTO nodes (tenant, level, idx, hash) VALUES (?, ?, ?, ?)"
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 
+# What format 2 has and format 1 had not.
+_EVIDENCE: Final = """
+CREATE TABLE nodes (
+  tenant TEXT NOT NULL, level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL,
+  PRIMARY KEY (tenant, level, idx)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoints (
+  tenant TEXT NOT NULL, size INTEGER NOT NULL, at TEXT NOT NULL, note TEXT NOT NULL,
+  PRIMARY KEY (tenant, size)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cosignatures (
+  tenant TEXT NOT NULL, size INTEGER NOT NULL, line TEXT NOT NULL,
+  PRIMARY KEY (tenant, size, line)
+) STRICT, WITHOUT ROWID;
+"""
 _TABLES: Final = """
 CREATE TABLE heads (
   tenant TEXT PRIMARY KEY, size INTEGER NOT NULL, frontier BLOB NOT NULL,
@@ -65,13 +84,27 @@ def open_writer(path: Path, *, synchronous: Synchronous, create: bool) -> apsw.C
         db.execute(f"PRAGMA journal_size_limit = {64 << 20}")
         if create and db.pragma("user_version") == 0:
             with db:
-                db.execute(_TABLES)
+                db.execute(_TABLES + _EVIDENCE)
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {FORMAT}")
+        if db.pragma("user_version") == 1:
+            _upgrade(db)
         # What an earlier connection wrote and could not sync is seen here and is not durable: a duplicate of
         # it must not be answered before it is. Copying it into the database is a write and a sync of our own.
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         return db
+
+
+def _upgrade(db: apsw.Connection) -> None:
+    """Bring format 1 up to 2, whole or not at all: the tables that it lacks, and the tree's nodes from its leaves."""
+    with db:
+        db.execute(_EVIDENCE)
+        for (tenant,) in db.execute("SELECT tenant FROM heads").fetchall():
+            frontier = merkle.Frontier()
+            for (leaf,) in db.execute("SELECT leaf FROM entries WHERE tenant = ? ORDER BY idx", (tenant,)):
+                for done in frontier.append(cast(bytes, leaf)):
+                    db.execute(ADD_NODE, (tenant, done.level, done.index, done.hash))
+        db.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def open_reader(path: Path) -> apsw.Connection:
@@ -104,5 +137,9 @@ def _check_format(db: apsw.Connection, path: Path) -> None:
         raise FormatTooNew(f"{path} has ledger format {version}; this Muster reads up to {FORMAT}: use a newer one")
     application = db.pragma("application_id")
     empty = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
-    if (application, version) != (APPLICATION_ID, FORMAT) and not (empty and not db.readonly("main")):
+    if version == 1 and db.readonly("main"):
+        raise NotReady(f"{path} has ledger format 1: start the service once, it brings the ledger up to {FORMAT}")
+    if (application, version) not in ((APPLICATION_ID, FORMAT), (APPLICATION_ID, 1)) and not (
+        empty and not db.readonly("main")
+    ):
         raise NotReady(f"{path} is not a ledger")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 import apsw
 import orjson
@@ -25,9 +25,10 @@ from ledger.errors import (
     UnknownTenant,
 )
 from ledger.fields import State
-from ledger.model import Person, Receipt, unknown_object, unknown_person
+from ledger.model import Cosigned, Person, Published, Receipt, unknown_object, unknown_person
 from ledger.prepared import PreparedAppend, PreparedDraft
 from ledger.reduce import changed, reduce
+from ledger.sqlite.schema import ADD_NODE
 
 _FIND: Final = """
 SELECT e.idx, e.header, p.payload FROM entries AS e
@@ -39,6 +40,14 @@ _OBJECT: Final = "SELECT version, state FROM objects WHERE tenant = ? AND name =
 _PERSON: Final = "SELECT ref, k FROM people WHERE tenant = ? AND type = ? AND id = ?"
 _REF: Final = "SELECT 1 FROM people WHERE tenant = ? AND ref = ?"
 _TAKEN: Final = "SELECT entry_id, request FROM idempotency WHERE tenant = ? AND key = ?"
+
+_SIGNED: Final = "SELECT size, note FROM checkpoints WHERE tenant = ? ORDER BY size DESC LIMIT 1"
+_ADD_CHECKPOINT: Final = "INSERT INTO checkpoints (tenant, size, at, note) VALUES (?, ?, ?, ?)"
+_ADD_COSIGNATURE: Final = "INSERT OR IGNORE INTO cosignatures (tenant, size, line) VALUES (?, ?, ?)"
+_ABOUT: Final = """
+SELECT p.idx, p.payload, e.header FROM payloads AS p JOIN entries AS e ON e.tenant = p.tenant AND e.idx = p.idx
+WHERE p.tenant = ? AND p.about_type = ? AND p.about_id = ? ORDER BY p.idx
+"""
 
 _ADD_ENTRY: Final = "INSERT INTO entries (tenant, idx, id, header, leaf) VALUES (?, ?, ?, ?, ?)"
 _ADD_PAYLOAD: Final = (
@@ -107,11 +116,33 @@ class Transaction:
         at = self._at(append, head)
         self._check_reads(append)
         self._check_leanings(append, head, at)
+        gone = None if append.erases is None else self._about_to_go(append, append.erases)
         plan = _Plan(at=at, active_revision=head.active_revision)
         for index, draft in enumerate(append.drafts, start=head.frontier.size):
             self._plan(plan, append.tenant, index, draft)
         self._write(append, head, plan)
+        if append.erases is not None and gone is not None:
+            self._erase(append.tenant, append.erases, gone)
         return tuple(plan.receipts)
+
+    def publish(self, checkpoint: Published) -> None:
+        """Keep a checkpoint; raises Conflict where it is behind the newest one, or contradicts it or the log."""
+        head = self._head(checkpoint.tenant)
+        newest = self._db.execute(_SIGNED, (checkpoint.tenant,)).fetchone()
+        if newest == (checkpoint.size, checkpoint.note):
+            return
+        if newest is not None and cast(int, newest[0]) >= checkpoint.size:
+            raise Conflict(f"there is a checkpoint of {newest[0]} entries already; this one has {checkpoint.size}")
+        if head is None or checkpoint.size > head.frontier.size:
+            raise Conflict(f"a checkpoint of {checkpoint.size} entries, where the log has fewer")
+        self._db.execute(_ADD_CHECKPOINT, (checkpoint.tenant, checkpoint.size, checkpoint.at, checkpoint.note))
+        self.wrote = True
+
+    def cosign(self, cosigned: Cosigned) -> None:
+        """Keep the lines of witnesses."""
+        for line in cosigned.lines:
+            self._db.execute(_ADD_COSIGNATURE, (cosigned.tenant, cosigned.size, line))
+        self.wrote = True
 
     def finish(self) -> dict[str, str]:
         """Write the heads; answers the newest `at` of every tenant that grew, to publish after the commit."""
@@ -243,6 +274,27 @@ class Transaction:
         row = self._db.execute(_OBJECT, (tenant, name)).fetchone()
         return None if row is None else orjson.loads(row[1])
 
+    def _about_to_go(self, append: PreparedAppend, person: Person) -> list[tuple[int, bytes, bytes]]:
+        """Index, payload and header of what is about a person; raises Stale if it is not what was listed."""
+        rows = self._db.execute(_ABOUT, (append.tenant, person.type, person.id)).fetchall()
+        if tuple(row[0] for row in rows) != append.erased:
+            raise Stale("what is to be erased")
+        return cast("list[tuple[int, bytes, bytes]]", rows)
+
+    def _erase(self, tenant: str, person: Person, rows: list[tuple[int, bytes, bytes]]) -> None:
+        """Take away payloads, salts and key, and every row that the projection made of them."""
+        ref = (self._person(tenant, person) or (None, None))[0]
+        for index, payload, header_bytes in rows:
+            header, value = entry.parse_header(header_bytes), orjson.loads(payload)
+            for name in changed(header.kind, value, ref, header.id):
+                self._db.execute("DELETE FROM objects WHERE tenant = ? AND name = ?", (tenant, name))
+            taken = value.get("idempotency")
+            if taken is not None:
+                self._db.execute("DELETE FROM idempotency WHERE tenant = ? AND key = ?", (tenant, taken["key"]))
+            self._db.execute("DELETE FROM payloads WHERE tenant = ? AND idx = ?", (tenant, index))
+        key = (tenant, person.type, person.id)
+        self._db.execute("DELETE FROM people WHERE tenant = ? AND type = ? AND id = ?", key)
+
     def _write(self, append: PreparedAppend, head: _Head, plan: _Plan) -> None:
         states = [(name, version, canonical.encode(state)) for name, (version, state) in plan.objects.items()]
         self.wrote = True
@@ -257,7 +309,8 @@ class Transaction:
         for name, version, state in states:
             self._db.execute(_SET_OBJECT, (append.tenant, name, version, state))
         for leaf in plan.leaves:
-            head.frontier.append(leaf)
+            for done in head.frontier.append(leaf):
+                self._db.execute(ADD_NODE, (append.tenant, done.level, done.index, done.hash))
         head.newest_at = plan.at
         head.active_revision = plan.active_revision
         self._heads[append.tenant] = head

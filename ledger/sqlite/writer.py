@@ -24,10 +24,11 @@ import apsw
 from ledger.clock import Clock, SystemClock, Watch
 from ledger.errors import Full, HomeLocked, LedgerError, NotReady, Unknown
 from ledger.instants import Instant
-from ledger.model import Append, Receipt
+from ledger.model import Append, Cosigned, Published, Receipt
 from ledger.prepared import PreparedAppend, prepare
 from ledger.sqlite import schema
 from ledger.sqlite.reader import SqliteReader
+from ledger.sqlite.scrub import Scrub, scrub
 from ledger.sqlite.transaction import Transaction
 
 Receipts: TypeAlias = tuple[Receipt, ...]
@@ -39,11 +40,18 @@ _ATTEMPTS: Final = 4
 _PAUSE_S: Final = 0.05
 
 
+Work: TypeAlias = PreparedAppend | Published | Cosigned | Scrub
+
+
 @dataclass(slots=True)
 class _Waiting:
-    append: PreparedAppend
+    work: Work
     future: Future[Receipts]
     attempted: bool = False  # a commit with it failed in an unknown way
+
+    @property
+    def adjusts_clock(self) -> bool:
+        return isinstance(self.work, PreparedAppend) and self.work.adjusts_clock
 
 
 class SqliteLedger:
@@ -80,10 +88,21 @@ class SqliteLedger:
 
     def submit(self, append: Append) -> Future[Receipts]:
         """See Ledger."""
+        return self._queue(lambda: prepare(append))
+
+    def keep(self, signed: Published | Cosigned) -> Future[Receipts]:
+        """See Ledger."""
+        return self._queue(lambda: signed)
+
+    def scrub(self, *, rewrite: bool) -> Future[Receipts]:
+        """See Ledger."""
+        return self._queue(lambda: Scrub(rewrite))
+
+    def _queue(self, prepared: Callable[[], Work]) -> Future[Receipts]:
         future: Future[Receipts] = Future()
-        future.set_running_or_notify_cancel()  # a queued append cannot be taken back
+        future.set_running_or_notify_cancel()  # what is queued cannot be taken back
         try:
-            waiting = _Waiting(prepare(append), future)
+            waiting = _Waiting(prepared(), future)
             with self._changed:
                 if self._closing:
                     raise NotReady("the ledger is closed")
@@ -115,7 +134,11 @@ class SqliteLedger:
         try:
             while batch := self._take():
                 self._taken = batch
-                self._append(batch)
+                if entries := [waiting for waiting in batch if not isinstance(waiting.work, Scrub)]:
+                    self._append(entries)
+                for waiting in batch:
+                    if isinstance(waiting.work, Scrub):
+                        self._scrub(waiting, waiting.work)
                 self._taken = []
         finally:
             # Also when the thread dies of a mistake of ours: nobody may wait for ever.
@@ -170,6 +193,17 @@ class SqliteLedger:
         else:
             self._refuse(batch, NotReady(f"the ledger's database cannot be opened: {failure}"))
 
+    def _scrub(self, waiting: _Waiting, how: Scrub) -> None:
+        try:
+            scrub(self._connection(), how)
+        except LedgerError as refused:
+            waiting.future.set_exception(refused)
+        except apsw.Error as exc:
+            self._give_up()
+            waiting.future.set_exception(NotReady(f"the ledger's files could not be cleaned: {exc}"))
+        else:
+            waiting.future.set_result(())
+
     def _commit(self, db: apsw.Connection, batch: list[_Waiting]) -> None:
         reading = self._watch.read()
         transaction = Transaction(db, reading, self._watch.offset_ns)
@@ -177,12 +211,12 @@ class SqliteLedger:
         db.execute("BEGIN IMMEDIATE")
         for waiting in batch:
             try:
-                outcomes.append(transaction.append(waiting.append))
+                outcomes.append(_do(transaction, waiting.work))
             except LedgerError as refused:
                 outcomes.append(refused)
             else:
                 # One whose first commit had an unknown outcome is still this ledger's first.
-                adjusts = waiting.append.adjusts_clock and waiting.attempted
+                adjusts = waiting.adjusts_clock and waiting.attempted
                 transaction.adjusted = transaction.adjusted or adjusts
         grown = transaction.finish()
         for waiting in batch:
@@ -222,6 +256,16 @@ class SqliteLedger:
         for waiting in batch:
             if not waiting.future.done():
                 waiting.future.set_exception(error)
+
+
+def _do(transaction: Transaction, work: Work) -> Receipts:
+    if isinstance(work, PreparedAppend):
+        return transaction.append(work)
+    if isinstance(work, Published):
+        transaction.publish(work)
+    elif isinstance(work, Cosigned):
+        transaction.cosign(work)
+    return ()
 
 
 def _newest(db: apsw.Connection) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ledger import entry, instants
+from ledger import entry, instants, merkle
 from ledger.canonical import JSON
 from ledger.ids import uuid7
 from ledger.model import Append, Draft, NewPerson, Person, Receipt, unknown_object
@@ -75,6 +75,17 @@ class Store:
     def begin(self, tenant: str = TENANT) -> Receipt:
         """Begin a tenant's log."""
         return self.append(one(activation(), tenant=tenant))[0]
+
+
+def subtrees(leaves: Sequence[bytes]) -> merkle.Subtrees:
+    """A tree over leaves in memory, its kept hashes made by the frontier that a writer keeps."""
+    kept: dict[tuple[int, int], bytes] = {(0, index): leaf for index, leaf in enumerate(leaves)}
+    frontier = merkle.Frontier()
+    for leaf in leaves:
+        kept |= {(done.level, done.index): done.hash for done in frontier.append(leaf)}
+    return merkle.Subtrees(
+        lambda level, start, stop: [kept[level, n] for n in range(start, stop) if (level, n) in kept]
+    )
 
 
 def ref_of(person: Person) -> str:

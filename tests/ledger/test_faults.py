@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from ledger import errors
-from ledger.model import Append, Person, Receipt
+from ledger.model import JSON, Append, Person, Receipt
 from ledger.sqlite import SqliteLedger, SqliteReader, schema
 from ledger.sqlite.transaction import Transaction
 from ledger.verify import verify
@@ -215,12 +215,44 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     SqliteLedger(path).close()
     db = apsw.Connection(str(path))
-    db.execute("PRAGMA user_version = 2")
+    db.execute(f"PRAGMA user_version = {schema.FORMAT + 1}")
     db.close()
-    with pytest.raises(errors.FormatTooNew, match=r"format 2.*up to 1"):
+    with pytest.raises(errors.FormatTooNew, match=rf"format {schema.FORMAT + 1}.*up to {schema.FORMAT}"):
         SqliteLedger(path)
     with pytest.raises(errors.FormatTooNew):
         SqliteReader(path)
+
+
+def test_an_older_format_is_brought_up(tmp_path: Path) -> None:
+    """A database of format 1 gets the tree's nodes from its leaves, whole or not at all; a reader alone says so."""
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    ledger.submit(one(activation())).result(timeout=20)
+    for _ in range(3):
+        ledger.submit(one(*[draft("change_window", _window()) for _ in range(100)])).result(timeout=20)
+    ledger.close()
+    before = SqliteReader(path).hashes(TENANT, 1, 0, 9)
+    assert len(before) == 1
+    db = apsw.Connection(str(path))
+    for table in ("nodes", "checkpoints", "cosignatures"):
+        db.execute(f"DROP TABLE {table}")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(errors.NotReady, match="format 1"):
+        SqliteReader(path)
+    SqliteLedger(path).close()
+    assert SqliteReader(path).hashes(TENANT, 1, 0, 9) == before
+    assert _sizes_of(path) == 301
+
+
+def _window() -> dict[str, JSON]:
+    return {"starts_at": "2026-11-23T12:00:00.000Z", "ends_at": "2026-11-23T13:00:00.000Z", "resources": []}
+
+
+def _sizes_of(path: Path) -> int:
+    report = verify(path, TENANT)
+    assert report.ok, report.findings[:3]
+    return report.size
 
 
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:

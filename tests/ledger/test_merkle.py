@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import merkle, recompute
+from ledger import merkle
 from ledger.errors import Malformed
+from ledger.verifier import tree
+from ledger.verifier.errors import Invalid
+from tests.ledger.builders import subtrees
 
 # The leaves and roots of the reference tests of Certificate Transparency (sizes 1 to 8).
 _INPUTS = [
@@ -43,27 +46,27 @@ def _tree(size: int) -> list[bytes]:
 def test_the_empty_tree_is_the_hash_of_nothing() -> None:
     """Its root is SHA-256 of the empty string."""
     expected = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert merkle.empty_root().hex() == merkle.root_of([]).hex() == recompute.Tree().root().hex() == expected
+    assert merkle.empty_root().hex() == merkle.root_of([]).hex() == tree.Tree().root().hex() == expected
 
 
 @pytest.mark.parametrize("size", range(1, 9))
 def test_roots_are_the_public_ones(size: int) -> None:
     """Sizes 1 to 8 have the published roots, by the writer's way and by the verifier's."""
     assert merkle.root_of(_LEAVES[:size]).hex() == _ROOTS[size - 1]
-    tree = recompute.Tree()
+    grown = tree.Tree()
     for leaf in _LEAVES[:size]:
-        tree.append(leaf)
-    assert tree.root().hex() == _ROOTS[size - 1]
+        grown.append(leaf)
+    assert grown.root().hex() == _ROOTS[size - 1]
 
 
 def test_proofs_are_the_public_ones() -> None:
     """The published audit paths and consistency proofs come out as published."""
 
     def inclusion(leaf: int, size: int) -> list[str]:
-        return [node.hex()[:8] for node in merkle.inclusion_proof(_LEAVES[:size], leaf)]
+        return [node.hex()[:8] for node in merkle.inclusion_proof(subtrees(_LEAVES[:size]), leaf, size)]
 
     def consistency(old: int, new: int) -> list[str]:
-        return [node.hex()[:8] for node in merkle.consistency_proof(_LEAVES[:new], old)]
+        return [node.hex()[:8] for node in merkle.consistency_proof(subtrees(_LEAVES[:new]), old, new)]
 
     assert inclusion(0, 1) == []
     assert inclusion(0, 8) == ["96a296d2", "5f083f0a", "6b47aaf2"]
@@ -76,46 +79,62 @@ def test_proofs_are_the_public_ones() -> None:
     assert consistency(2, 5) == ["5f083f0a", "bc1a0643"]
 
 
-@given(st.data(), st.integers(1, 70))
+@given(st.data(), st.integers(1, 1000))
 def test_inclusion_proofs_verify_and_tampered_ones_do_not(data: st.DataObject, size: int) -> None:
-    """A path proves its leaf at its index; another leaf, index, node, length or root does not verify."""
+    """A path proves its leaf at its index; another leaf, index, node or length leads elsewhere."""
     leaves = _tree(size)
     index = data.draw(st.integers(0, size - 1))
-    root, proof = merkle.root_of(leaves), merkle.inclusion_proof(leaves, index)
-    assert merkle.verify_inclusion(leaves[index], index, size, proof, root)
-    assert not merkle.verify_inclusion(merkle.leaf_hash(b"x"), index, size, proof, root)
-    assert not merkle.verify_inclusion(leaves[index], index, size, [*proof, root], root)
-    assert not merkle.verify_inclusion(leaves[index], index, size, proof, merkle.EMPTY_ROOT)
-    assert not merkle.verify_inclusion(leaves[index], size, size, proof, root)
-    assert not merkle.verify_inclusion(leaves[index], -1, size, proof, root)
+    root, proof = merkle.root_of(leaves), merkle.inclusion_proof(subtrees(leaves), index, size)
+    assert tree.root_by_inclusion(leaves[index], index, size, proof) == root
+    assert tree.root_by_inclusion(merkle.leaf_hash(b"x"), index, size, proof) != root
+    assert tree.root_by_inclusion(leaves[index], index, size, [*proof, root]) is None
+    assert tree.root_by_inclusion(leaves[index], size, size, proof) is None
+    assert tree.root_by_inclusion(leaves[index], -1, size, proof) is None
     if proof:
         other = data.draw(st.integers(0, size - 1).filter(lambda at: at != index))
-        assert not merkle.verify_inclusion(leaves[index], other, size, proof, root)
-        assert not merkle.verify_inclusion(leaves[index], index, size, proof[:-1], root)
+        assert tree.root_by_inclusion(leaves[index], other, size, proof) != root
+        assert tree.root_by_inclusion(leaves[index], index, size, proof[:-1]) is None
         broken = data.draw(st.integers(0, len(proof) - 1))
-        assert not merkle.verify_inclusion(
-            leaves[index], index, size, [*proof[:broken], bytes(32), *proof[broken + 1 :]], root
-        )
+        changed = [*proof[:broken], bytes(32), *proof[broken + 1 :]]
+        assert tree.root_by_inclusion(leaves[index], index, size, changed) != root
 
 
-@given(st.data(), st.integers(0, 70))
+@given(st.data(), st.integers(0, 1000))
 def test_consistency_proofs_verify_and_tampered_ones_do_not(data: st.DataObject, size: int) -> None:
     """A proof shows one tree to begin another; another root, node or length does not verify."""
     leaves = _tree(size)
     old = data.draw(st.integers(0, size))
     old_root, root = merkle.root_of(leaves[:old]), merkle.root_of(leaves)
-    proof = merkle.consistency_proof(leaves, old)
-    assert merkle.verify_consistency(old, size, proof, old_root, root)
-    assert not merkle.verify_consistency(old, size, proof, merkle.leaf_hash(b"x"), root)
-    assert not merkle.verify_consistency(old, size, [*proof, bytes(32)], old_root, root)
-    assert not merkle.verify_consistency(size + 1, size, proof, old_root, root)
+    proof = merkle.consistency_proof(subtrees(leaves), old, size)
+    assert tree.consistent(old, size, proof, old_root, root)
+    assert not tree.consistent(old, size, proof, merkle.leaf_hash(b"x"), root)
+    assert not tree.consistent(old, size, [*proof, bytes(32)], old_root, root)
+    assert not tree.consistent(size + 1, size, proof, old_root, root)
     if 0 < old < size:
-        assert not merkle.verify_consistency(old, size, proof, old_root, merkle.leaf_hash(b"x"))
-        assert not merkle.verify_consistency(old, size, proof[:-1], old_root, root)
+        assert not tree.consistent(old, size, proof, old_root, merkle.leaf_hash(b"x"))
+        assert not tree.consistent(old, size, proof[:-1], old_root, root)
         broken = data.draw(st.integers(0, len(proof) - 1))
-        assert not merkle.verify_consistency(
-            old, size, [*proof[:broken], bytes(32), *proof[broken + 1 :]], old_root, root
-        )
+        changed = [*proof[:broken], bytes(32), *proof[broken + 1 :]]
+        assert not tree.consistent(old, size, changed, old_root, root)
+
+
+@given(st.data(), st.integers(0, 1000))
+def test_a_range_needs_only_what_is_around_it(data: st.DataObject, size: int) -> None:
+    """With the complete subtrees before and behind it, a range of leaves gives the root of the whole."""
+    leaves = _tree(size)
+    start = data.draw(st.integers(0, size))
+    stop = data.draw(st.integers(start, size))
+    part = subtrees(leaves)
+    grown = tree.Tree(start, part.complete(0, start))
+    grown.extend(leaves[start:stop])
+    after = part.complete(stop, size)
+    grown.close(size, after)
+    assert (grown.size, grown.root()) == (size, merkle.root_of(leaves))
+    with pytest.raises(Invalid):
+        tree.Tree(start, [*part.complete(0, start), bytes(32)])
+    if after:
+        with pytest.raises(Invalid):
+            tree.Tree(stop, part.complete(0, stop)).close(size, after[:-1])
 
 
 @given(st.integers(0, 300))
@@ -136,6 +155,8 @@ def test_a_frontier_of_another_length_is_malformed() -> None:
         with pytest.raises(Malformed):
             merkle.Frontier.from_bytes(data)
     with pytest.raises(Malformed):
-        merkle.inclusion_proof(_LEAVES, 8)
+        merkle.inclusion_proof(subtrees(_LEAVES), 8, 8)
     with pytest.raises(Malformed):
-        merkle.consistency_proof(_LEAVES, 9)
+        merkle.consistency_proof(subtrees(_LEAVES), 9, 8)
+    with pytest.raises(Malformed):
+        merkle.inclusion_proof(subtrees(_LEAVES), 0, 9)

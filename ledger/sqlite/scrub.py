@@ -1,0 +1,60 @@
+"""What is left of an erased person in a database's files after its rows are gone, and how it goes too.
+
+`secure_delete` zeroes what is deleted. It does not reach copies that SQLite left in the unused middle of a page when it
+moved cells to another page (measured: after 3 of 100 erasures in a file of 3.7 MB). Only writing the whole file anew
+removes those, so it is looked for, and done where it is needed.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from ledger.errors import NotReady
+
+
+@dataclass(frozen=True, slots=True)
+class Scrub:
+    """The writer's work: empty the log of writes; with `rewrite`, write the whole database anew before that."""
+
+    rewrite: bool
+
+
+def scrub(db: apsw.Connection, how: Scrub) -> None:
+    """Do it; raises NotReady while somebody reads what is to go."""
+    try:
+        if how.rewrite:
+            db.execute("VACUUM")
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except (apsw.BusyError, apsw.LockedError) as exc:
+        raise NotReady("somebody is reading the ledger without a break; try again") from exc
+    except apsw.FullError as exc:
+        raise NotReady("the disk has no space to write the ledger anew") from exc
+
+
+def files(path: Path) -> list[Path]:
+    """The files of a database that are there."""
+    return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.is_file()]
+
+
+def occurrences(path: Path, needle: bytes) -> int:
+    """How often bytes stand in one file."""
+    count = 0
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            return 0
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            at = data.find(needle)
+            while at != -1:
+                count += 1
+                at = data.find(needle, at + 1)
+    return count
+
+
+def remains(path: Path, needles: Iterable[bytes]) -> int:
+    """How often any of these stands in a database's files."""
+    return sum(occurrences(file, needle) for needle in needles for file in files(path))
