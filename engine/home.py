@@ -5,6 +5,7 @@
       keys/           bundle.pem (signs bundles), bundle.pub.pem, log.pem (signs checkpoints),
                       badge.pem (signs badges): 0600
       ledger.db       the ledger (SQLite)
+      checkpoints/    the newest checkpoint of each tenant, beside the ledger: a start behind it is refused
       bundles/        every revision that ever decided
       content/        every version of every module that was ever in force
       opa/            every OPA binary that ever decided
@@ -67,6 +68,14 @@ class Home:
         return self.path / "keys" / "badge.pem"
 
     @property
+    def log_key(self) -> Path:
+        return self.path / "keys" / "log.pem"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
     def bundle_public_key(self) -> Path:
         return self.path / "keys" / "bundle.pub.pem"
 
@@ -109,22 +118,31 @@ class Home:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads (0600), whole or not at all."""
+    """Write a file that only its owner reads (0600), whole or not at all, and durable when this returns."""
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     Path(name).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def make_private_key(path: Path) -> None:
+    """A new Ed25519 key as PEM (PKCS 8)."""
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_private(path, pem.decode())
 
 
 def _make_key(private: Path, public: Path) -> None:
     if not private.exists():
-        key = Ed25519PrivateKey.generate()
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        write_private(private, pem.decode())
+        make_private_key(private)
     loaded = serialization.load_pem_private_key(private.read_bytes(), password=None)
     write_private(
         public,

@@ -18,6 +18,7 @@ from engine.home import Home, HomeLock
 from engine.opa import binary
 from engine.opa.errors import CouldNotDecide, OpaError
 from engine.opa.evaluator import Evaluator
+from engine.publishing.outside import Outside
 from engine.settings import Settings
 from ledger import errors as ledger_errors
 from ledger.ids import uuid7
@@ -66,6 +67,7 @@ class Runtime:
             self.bundles.put_opa(self.opa)  # a replay needs the very binary that decided, also after an upgrade
             self.ledger = SqliteLedger(self.home.database)
             self.reader = self.ledger.reader()
+            self.outside.check(self.reader)
             for tenant in self.reader.tenants():
                 revision = self.reader.head(tenant).active_revision
                 if revision is not None:
@@ -87,6 +89,11 @@ class Runtime:
         if hasattr(self, "ledger"):
             self.ledger.close()
         self.lock.release()
+
+    @property
+    def outside(self) -> Outside:
+        """Where the newest checkpoints stand beside the database."""
+        return Outside(self.settings.log.outside or self.home.checkpoints)
 
     def active(self, tenant: str) -> Active:
         """The revision that decides for a tenant now."""

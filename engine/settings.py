@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import SetupError
@@ -28,6 +28,14 @@ KEYS = (
     "opa_url",
     "opa_bin",
     "cache",
+    "log_key",
+    "log_key_file",
+    "checkpoint_entries",
+    "checkpoint_seconds",
+    "checkpoint_dir",
+    "witness_policy",
+    "tlog_open",
+    "erasure_people",
 )
 NOT_YET = {
     "database_url": "this version keeps its ledger in SQLite inside the home",
@@ -52,6 +60,23 @@ class UnixListen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """How the log is published. `key` is the signing key's text, `key_file` a mounted secret; neither: the home's own.
+
+    A checkpoint is made when the log has grown by `entries`, or has grown at all and `seconds` have passed.
+    """
+
+    key: str | None = field(default=None, repr=False)
+    key_file: Path | None = None
+    entries: int = 1000
+    seconds: int = 60
+    outside: Path | None = None
+    witness_policy: Path | None = None
+    open: bool = False
+    erasure_people: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What an operator decides. Paths are absolute."""
 
@@ -63,6 +88,7 @@ class Settings:
     overlay: Path | None
     opa_bin: Path | None
     cache: Path
+    log: Log
 
     @property
     def base_url(self) -> str:
@@ -90,6 +116,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     if public_url is not None and not re.fullmatch(r"https://[^/\s?#]+", public_url.rstrip("/")):
         mistakes.append(f"{_name('public_url')}: expected https://HOST without a path, got {public_url!r}")
     opa_bin = values.get("opa_bin")
+    log = _log(values, mistakes)
     if mistakes:
         raise SetupError("configuration: " + "; ".join(mistakes))
     return Settings(
@@ -101,7 +128,35 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         overlay=_path(values["overlay"]) if values.get("overlay") else None,
         opa_bin=_path(opa_bin) if opa_bin else None,
         cache=_path(values.get("cache", str(Path.home() / ".cache" / "muster"))),
+        log=log,
     )
+
+
+def _log(values: Mapping[str, str], mistakes: list[str]) -> Log:
+    """The log's own settings; adds what is wrong to the mistakes."""
+    if values.get("log_key") and values.get("log_key_file"):
+        mistakes.append(f"{_name('log_key')} and {_name('log_key_file')} are both set: one of them is the key")
+    if values.get("tlog_open", "no") not in ("yes", "no"):
+        mistakes.append(f"{_name('tlog_open')}: `yes` serves the log's tiles to anybody; else `no`")
+    paths = {k: _path(values[k]) for k in ("log_key_file", "checkpoint_dir", "witness_policy") if values.get(k)}
+    return Log(
+        key=values.get("log_key"),
+        key_file=paths.get("log_key_file"),
+        entries=_whole(values, "checkpoint_entries", 1000, range(1, 10**9), mistakes),
+        seconds=_whole(values, "checkpoint_seconds", 60, range(1, 86_401), mistakes),
+        outside=paths.get("checkpoint_dir"),
+        witness_policy=paths.get("witness_policy"),
+        open=values.get("tlog_open") == "yes",
+        erasure_people=_whole(values, "erasure_people", 1, range(1, 3), mistakes),
+    )
+
+
+def _whole(values: Mapping[str, str], key: str, default: int, allowed: range, mistakes: list[str]) -> int:
+    text = values.get(key, str(default))
+    if text.isascii() and text.isdigit() and len(text) < 12 and int(text) in allowed:
+        return int(text)
+    mistakes.append(f"{_name(key)}: a whole number from {allowed.start} to {allowed.stop - 1}, not {text!r}")
+    return default
 
 
 def parse_listen(text: str) -> TcpListen | UnixListen:

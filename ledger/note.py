@@ -47,10 +47,10 @@ def vkey(name: str, public: bytes) -> str:
     return f"{name}+{_key_id(name, public).hex()}+{base64.b64encode(bytes([1]) + public).decode()}"
 
 
-def signed(text: str, name: str, signer: Signer) -> str:
-    """A note of this text (which ends in a newline), with the signature of the key called `name`."""
-    body = _key_id(name, signer.public) + signer.sign(text.encode())
-    return f"{text}\n\u2014 {name} {base64.b64encode(body).decode()}\n"
+def signed(text: str, name: str, *signers: Signer) -> str:
+    """A note of this text (which ends in a newline), with a signature of each key, all called `name`."""
+    bodies = [_key_id(name, signer.public) + signer.sign(text.encode()) for signer in signers]
+    return f"{text}\n" + "".join(f"\u2014 {name} {base64.b64encode(body).decode()}\n" for body in bodies)
 
 
 def checkpoint_text(origin: str, size: int, root: bytes) -> str:

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.api import credentials, decisions, learning, operations, people, problems
+from engine.api import credentials, decisions, learning, ledger, operations, people, problems
 from engine.api.reading import Envelope
 from engine.api.services import OPERATOR_SCOPE, Services
 from engine.runtime import Runtime
@@ -26,7 +26,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     )
     app.state.services = Services.of(runtime)
     problems.install(app)
-    for room in (decisions, people, learning, credentials, operations):
+    for room in (decisions, people, learning, credentials, ledger, operations):
         app.include_router(room.router)
     for pages in (entering, training, lessons, taking):
         app.include_router(pages.router)

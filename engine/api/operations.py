@@ -1,11 +1,10 @@
-"""Routes for those who run Muster: tokens, activation, the ledger, health and metrics."""
+"""Routes for those who run Muster: tokens, activation, health and metrics."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
@@ -13,13 +12,9 @@ from engine.access import tokens
 from engine.api import problems
 from engine.api.reading import Body, StrictQuery, Text, body, documented
 from engine.api.services import Authenticated, services
-from engine.errors import NotFound
-from ledger import merkle
-from ledger.model import JSON, Entry, Receipt
-from ledger.verify import verify
+from ledger.model import Entry, Receipt
 
 router = APIRouter(dependencies=[StrictQuery], tags=["operations"])
-_PAGE = 100
 
 
 class TokenBody(Body):
@@ -106,74 +101,6 @@ async def adjust_clock(request: Request, wanted: Annotated[ClockBody, Depends(bo
     return {"entry": receipt.id, "index": receipt.index, "at": receipt.at}
 
 
-@router.get("/v1/ledger/head", summary="Size and root of the log")
-async def head(call: Authenticated) -> dict[str, Any]:
-    """The tree head over the committed entries."""
-    await call.may("ledger.read")
-    found = call.services.runtime.reader.head(call.tenant)
-    return {
-        "tenant": call.tenant,
-        "size": found.size,
-        "root": found.root.hex(),
-        "newest_at": found.newest_at,
-        "active_revision": found.active_revision,
-    }
-
-
-@router.get("/v1/ledger/entries", summary="Entries of the log, in order")
-async def entries(
-    call: Authenticated,
-    start: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE,
-) -> dict[str, Any]:
-    """A page of entries; `next` is the start of the following page, null at the end."""
-    await call.may("ledger.read")
-    reader = call.services.runtime.reader
-    size = reader.head(call.tenant).size
-    page: list[JSON] = [_entry(e) for e in reader.entries(call.tenant, start, min(start + limit, size))]
-    return {"size": size, "entries": page, "next": start + limit if start + limit < size else None}
-
-
-@router.get("/v1/ledger/entries/{entry_id}", summary="One entry of the log")
-async def entry(call: Authenticated, entry_id: str) -> dict[str, Any]:
-    """An entry by its ID."""
-    await call.may("ledger.read")
-    found = call.services.runtime.reader.entry(call.tenant, entry_id)
-    if found is None:
-        raise NotFound(f"there is no entry {entry_id}")
-    return _entry(found)
-
-
-@router.get("/v1/ledger/proofs/inclusion", summary="That an entry is in the log (RFC 6962)")
-async def inclusion(
-    call: Authenticated, entry_id: Annotated[str, Query(alias="id", min_length=1, max_length=64)]
-) -> dict[str, Any]:
-    """Leaf, index, and the hashes that lead from it to the root of the committed log."""
-    await call.may("ledger.read")
-    reader = call.services.runtime.reader
-    head, index = reader.head(call.tenant), reader.index_of(call.tenant, entry_id)
-    if index is None or index >= head.size:
-        raise NotFound(f"there is no entry {entry_id}")
-    leaves = await asyncio.to_thread(reader.leaves, call.tenant, head.size)
-    proof = await asyncio.to_thread(merkle.inclusion_proof, leaves, index)
-    return {
-        "id": entry_id,
-        "index": index,
-        "size": head.size,
-        "leaf": leaves[index].hex(),
-        "root": head.root.hex(),
-        "proof": [node.hex() for node in proof],
-    }
-
-
-@router.get("/v1/ledger/verify", summary="Recompute the log from its raw entries")
-async def verify_ledger(call: Authenticated) -> dict[str, Any]:
-    """Everything recomputed; `findings` is empty if the log is whole."""
-    await call.may("ledger.verify")
-    report = await asyncio.to_thread(verify, call.services.runtime.reader, call.tenant)
-    return report.described()
-
-
 @router.get("/healthz", summary="Is this process alive?")
 async def alive() -> dict[str, Any]:
     """Alive: says nothing about deciding."""
@@ -193,15 +120,3 @@ async def ready(request: Request) -> JSONResponse | dict[str, Any]:
 async def metrics(request: Request) -> Response:
     """The exposition format."""
     return Response(services(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _entry(found: Entry) -> dict[str, Any]:
-    return {
-        "index": found.index,
-        "id": found.id,
-        "at": found.at,
-        "kind": found.kind,
-        "header": found.header.decode(),
-        "payload": found.payload.decode() if found.payload is not None else None,
-        "salt": found.salt.hex() if found.salt is not None else None,
-    }

@@ -28,6 +28,7 @@ from engine.entries.subjects import Subjects
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
 from engine.errors import BadRequest, FieldError, NotFound, Unauthenticated
+from engine.publishing.checkpoints import Checkpoints
 from engine.runtime import DEFAULT_TENANT, Runtime
 from engine.training.accommodations import Accommodations
 from engine.training.attempts import Attempts
@@ -69,6 +70,7 @@ class Services:
     regrades: Regrades
     badge_key: Ed25519PrivateKey
     revocations: Revocations
+    checkpoints: Checkpoints
     metrics: Metrics
 
     @classmethod
@@ -99,6 +101,7 @@ class Services:
             regrades=Regrades(attempts),
             badge_key=load_key(runtime.home.badge_key),
             revocations=Revocations(),
+            checkpoints=Checkpoints(writer),
             metrics=Metrics(),
         )
 

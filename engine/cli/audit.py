@@ -1,4 +1,4 @@
-"""Commands for auditors: replay, ledger verify. They read beside a running service, and write nothing."""
+"""The command that gives answers again: replay. It reads beside a running service, and writes nothing."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from pathlib import Path
 
 from engine.bundling.store import BundleStore
 from engine.cli import output
-from engine.cli.client import call
 from engine.cli.operating import Subparsers, tenant
 from engine.errors import BadRequest
 from engine.home import Home
 from engine.replay.replay import Replayer, Report, Selection
 from engine.settings import Settings
 from ledger import instants
-from ledger.model import JSON
 from ledger.sqlite import SqliteReader
 from ledger.store import Reader
-from ledger.verify import verify
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -34,32 +31,6 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     replay.add_argument("--id", metavar="DECISION_ID")
     replay.add_argument("--json", action="store_true", help="print JSON")
     replay.set_defaults(run=_replay)
-
-    ledger = commands.add_parser("ledger", help="the log").add_subparsers(required=True, metavar="COMMAND")
-    verifying = tenant(ledger.add_parser("verify", help="recompute the log from its raw entries"))
-    verifying.add_argument("--json", action="store_true", help="print JSON")
-    verifying.set_defaults(run=_verify)
-
-    adjust = tenant(ledger.add_parser("adjust-clock", help="believe a clock that moved; takes two admins' tokens"))
-    adjust.add_argument("--token", action="append", required=True, metavar="TOKEN", help="give it twice, of two people")
-    adjust.add_argument("--reason", required=True)
-    adjust.add_argument("--json", action="store_true", help="print JSON")
-    adjust.set_defaults(run=_adjust_clock)
-
-
-def _adjust_clock(arguments: argparse.Namespace, settings: Settings) -> int:
-    if len(arguments.token) != 2:
-        raise BadRequest("--token: give it twice, the tokens of two different people")
-    first, second = arguments.token
-    wanted: JSON = {"first": first, "second": second, "reason": arguments.reason}
-    answer = call(settings, arguments.tenant, "POST", "/v1/ledger/clock-adjustment", wanted)
-    if answer.status != 200 or not isinstance(answer.body, dict):
-        return output.refused(answer.status, answer.body)
-    if arguments.json:
-        output.machine(answer.body)
-    else:
-        print(f"the clock is believed again from {answer.body['at']} on (entry {answer.body['index']})")
-    return output.YES
 
 
 @contextmanager
@@ -117,17 +88,3 @@ def _tell(report: Report, arguments: argparse.Namespace) -> int:
     if arguments.id is not None and not (report.replayed or report.undecided or report.erased or report.findings):
         raise BadRequest(f"--id: there is no decision {arguments.id}")
     return output.NO if report.findings else output.YES
-
-
-def _verify(arguments: argparse.Namespace, settings: Settings) -> int:
-    with open_reader(settings, arguments.tenant) as reader:
-        report = verify(reader, arguments.tenant)
-    if arguments.json:
-        output.machine(report.described())
-    for finding in report.findings:
-        place = f"entry {finding.index} ({finding.id}): " if finding.index is not None else ""
-        output.progress(f"{place}{finding.check}: {finding.detail}")
-    if not arguments.json:
-        words = "the log is whole" if report.ok else f"{len(report.findings)} findings"
-        print(f"{report.size} entries, root {report.root.hex()}: {words}")
-    return output.YES if report.ok else output.NO

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 import httpx
 
 from engine.bundling.errors import BundlingError
-from engine.cli import asking, audit, content, learning, operating, policy
+from engine.cli import asking, audit, content, learning, ledger, operating, policy
 from engine.cli.output import UNAVAILABLE, USAGE, progress
-from engine.errors import BadRequest, MusterError, NotFound, SetupError
+from engine.errors import BadRequest, Conflict, MusterError, NotFound, SetupError
 from engine.home import Busy
 from engine.opa.errors import OpaError
 from engine.settings import Settings, load
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         prog="muster", description="May this person do this now? Gating from a training ledger."
     )
     commands = root.add_subparsers(required=True, metavar="COMMAND")
-    for room in (operating, asking, learning, policy, content, audit):
+    for room in (operating, asking, learning, policy, content, audit, ledger):
         room.add(commands)
     return root
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Busy, OpaError, LedgerError) as exc:
         progress(f"muster: {exc}")
         return UNAVAILABLE
-    except (SetupError, BadRequest, NotFound, BundlingError) as exc:
+    except (SetupError, BadRequest, NotFound, Conflict, BundlingError) as exc:
         progress(f"muster: {exc}")
         return USAGE
     except MusterError as exc:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.access.caller import Principal, operator
 from engine.api.app import OperatorSocket, create_app
+from engine.api.services import Services
 from engine.cli.client import find_opa
 from engine.cli.output import UNAVAILABLE, YES, progress
 from engine.cli.setup import build_and_store, make_home
@@ -65,7 +66,8 @@ async def serve(settings: Settings, *, demo: bool) -> int:
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
-        keeping = asyncio.create_task(Keeper(app.state.services.attempts).run())
+        found: Services = app.state.services
+        beside = [asyncio.create_task(what.run()) for what in (Keeper(found.attempts), found.checkpoints)]
         serving = asyncio.create_task(server.serve(sockets=listeners))
         listening = asyncio.create_task(server.listening.wait())
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -74,7 +76,8 @@ async def serve(settings: Settings, *, demo: bool) -> int:
         if demo:
             progress(_try_next(address, home.path))
         await serving
-        keeping.cancel()
+        for task in beside:
+            task.cancel()
         return YES if server.started else UNAVAILABLE
 
 

@@ -24,6 +24,8 @@ from ledger import canonical, instants
 from ledger.model import JSON, Entry, Person
 from ledger.reduce import REDUCER, Reduction
 
+_BY_ITSELF = ("expiry", "attempt", "log.key", "alarm")
+"""What Muster writes down by itself: what time has ended, what it signs with, what a witness said."""
 LATEST_MS = 2000
 LONGEST_CALL_MS = 600_000
 """How long after its caller was authenticated an entry may still be appended (an import of many rows)."""
@@ -107,8 +109,8 @@ def callers(entry: Entry, past: Past) -> Iterator[Finding]:
 def _held_token(caller: dict[str, JSON], entry: Entry, past: Past) -> bool:
     principal = _table(caller["principal"])
     if caller["token"] is None:
-        # The operator owns the home's files and needs no token; Muster itself writes down what time has ended.
-        by_itself = caller["role"] == "muster" and principal["id"] == "muster" and entry.kind in ("expiry", "attempt")
+        # The operator owns the home's files and needs no token; some things Muster writes down by itself.
+        by_itself = caller["role"] == "muster" and principal["id"] == "muster" and entry.kind in _BY_ITSELF
         return by_itself or (caller["role"] == "admin" and principal == {"type": "system", "id": "operator"})
     token = past.reduction.state(f"token/{caller['token']}")
     if token is None:

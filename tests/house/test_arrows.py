@@ -19,7 +19,10 @@ BELOW = {
     "engine.bundling": {"ledger", "engine.opa"},
     "engine.content": {"ledger", "engine.bundling"},
     "engine.access.caller": {"ledger"},
-    "engine.runtime": {"ledger", "engine.opa", "engine.bundling", "engine.access.caller"},
+    "engine.publishing.outside": {"ledger"},
+    "engine.runtime": {
+        "ledger", "engine.opa", "engine.bundling", "engine.access.caller", "engine.publishing.outside",
+    },
     "engine.access": {"ledger", "engine.opa", "engine.runtime"},
     "engine.decide": {"ledger", "engine.opa", "engine.bundling", "engine.runtime", "engine.access"},
     "engine.entries": {"ledger", "engine.bundling", "engine.runtime", "engine.access", "engine.decide"},
@@ -27,11 +30,12 @@ BELOW = {
         "ledger", "engine.opa", "engine.bundling", "engine.content", "engine.runtime", "engine.access", "engine.decide",
         "engine.entries",
     },
+    "engine.publishing": {"ledger", "engine.runtime", "engine.access", "engine.entries", "engine.publishing.outside"},
     "engine.credentials": {"ledger", "engine.content"},
     "engine.replay": {"ledger", "engine.opa", "engine.bundling", "engine.decide"},
     "engine.api": {
         "ledger", "engine.content", "engine.credentials", "engine.runtime", "engine.access", "engine.decide",
-        "engine.entries", "engine.training",
+        "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside",
     },
     "engine.web": {
         "ledger", "engine.api", "engine.content", "engine.credentials", "engine.runtime", "engine.access",

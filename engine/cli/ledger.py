@@ -1,0 +1,161 @@
+"""Commands for the log: verify, checkpoint, prove, export, hand over a key, believe a clock.
+
+Verifying and exporting read beside a running service; what signs or writes goes through it, or in process where none
+runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from engine.cli import output
+from engine.cli.audit import open_reader
+from engine.cli.client import call
+from engine.cli.operating import Subparsers, tenant
+from engine.errors import BadRequest, NotFound
+from engine.publishing import tiles
+from engine.settings import Settings
+from ledger.model import JSON
+from ledger.verifier.note import parse_key
+from ledger.verify import verify
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add this room's commands."""
+    ledger = commands.add_parser("ledger", help="the log").add_subparsers(required=True, metavar="COMMAND")
+
+    _command(ledger, "verify", "recompute the log from its raw entries", _verify)
+
+    _command(ledger, "checkpoint", "the newest signed checkpoint; made now, if the log has grown", _checkpoint)
+
+    prove = _command(ledger, "prove", "a .tlog-proof that an entry is in the log, with its checkpoint", _prove)
+    prove.add_argument("id", metavar="ID")
+    prove.add_argument("--out", type=Path, metavar="FILE", help="write it there (default: stdout)")
+
+    export = _command(ledger, "export", "the log, or evidence from it, for somebody else to check", _export)
+    export.add_argument("--tiles", type=Path, metavar="DIR", help="the log as C2SP tlog-tiles; kept up if it is there")
+
+    rotate = _command(ledger, "rotate-key", "hand over to a new log key, signed by the old one", _rotate)
+    rotate.add_argument("--reason", required=True)
+    rotate.add_argument("--new-key", type=Path, metavar="FILE", help="only where the key is configured (PEM)")
+
+    adjust = _command(ledger, "adjust-clock", "believe a clock that moved; takes two admins' tokens", _adjust_clock)
+    adjust.add_argument("--token", action="append", required=True, metavar="TOKEN", help="give it twice, of two people")
+    adjust.add_argument("--reason", required=True)
+
+
+def _command(ledger: Subparsers[argparse.ArgumentParser], name: str, words: str, run: Any) -> argparse.ArgumentParser:
+    parser = tenant(ledger.add_parser(name, help=words))
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _verify(arguments: argparse.Namespace, settings: Settings) -> int:
+    with open_reader(settings, arguments.tenant) as reader:
+        report = verify(reader, arguments.tenant)
+    if arguments.json:
+        output.machine(report.described())
+    for finding in report.findings:
+        place = f"entry {finding.index} ({finding.id}): " if finding.index is not None else ""
+        output.progress(f"{place}{finding.check}: {finding.detail}")
+    if not arguments.json:
+        words = "the log is whole" if report.ok else f"{len(report.findings)} findings"
+        print(f"{report.size} entries, root {report.root.hex()}: {words}")
+    return output.YES if report.ok else output.NO
+
+
+def _checkpoint(arguments: argparse.Namespace, settings: Settings) -> int:
+    made = _made(arguments, settings)
+    if isinstance(made, int):
+        return made
+    if arguments.json:
+        output.machine(made)
+    else:
+        output.progress(f"verifier key: {made['vkey']}")
+        print(made["note"], end="")
+    return output.YES
+
+
+def _made(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any] | int:
+    """The newest checkpoint, over all that is committed; or the exit code of a refusal."""
+    answer = call(settings, arguments.tenant, "POST", "/v1/ledger/checkpoint")
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    return answer.body
+
+
+def _prove(arguments: argparse.Namespace, settings: Settings) -> int:
+    answer = call(
+        settings, arguments.tenant, "GET", "/v1/ledger/proofs/inclusion", params={"id": arguments.id, "format": "json"}
+    )
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    text = str(answer.body["tlog_proof"])
+    if arguments.out is not None:
+        arguments.out.write_text(text, "utf-8")
+        output.progress(f"entry {answer.body['index']} of {answer.body['size']}, proved in {arguments.out}")
+    if arguments.json:
+        output.machine(answer.body)
+    elif arguments.out is None:
+        print(text, end="")
+    return output.YES
+
+
+def _export(arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.tiles is None:
+        raise BadRequest("--tiles DIR: say where the log is to be written")
+    made = _made(arguments, settings)
+    if isinstance(made, int):
+        return made
+    with open_reader(settings, arguments.tenant) as reader:
+        stored = reader.checkpoint(arguments.tenant, made["size"])
+        if stored is None:
+            raise NotFound("the checkpoint that was just made is gone: run `muster ledger verify`")
+        done = tiles.export(
+            reader,
+            arguments.tenant,
+            parse_key(str(made["vkey"])),
+            stored,
+            arguments.tiles,
+            lambda written, total: output.bar("files written", written, total),
+        )
+    if arguments.json:
+        output.machine({"size": done.size, "before": done.before, "files": done.files, "vkey": made["vkey"]})
+    else:
+        print(
+            f"{done.size} entries in {arguments.tiles}, {done.files} files written ({done.before} entries were there)"
+        )
+        print(f"verifier key: {made['vkey']}")
+    return output.YES
+
+
+def _rotate(arguments: argparse.Namespace, settings: Settings) -> int:
+    wanted: dict[str, JSON] = {"reason": arguments.reason}
+    if arguments.new_key is not None:
+        wanted["new_key"] = arguments.new_key.read_text("ascii")
+    answer = call(settings, arguments.tenant, "POST", "/v1/ledger/key-rotation", wanted)
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    if arguments.json:
+        output.machine(answer.body)
+    else:
+        print(f"the log is signed by {answer.body['vkey']} from entry {answer.body['index']} on")
+    return output.YES
+
+
+def _adjust_clock(arguments: argparse.Namespace, settings: Settings) -> int:
+    if len(arguments.token) != 2:
+        raise BadRequest("--token: give it twice, the tokens of two different people")
+    first, second = arguments.token
+    wanted: JSON = {"first": first, "second": second, "reason": arguments.reason}
+    answer = call(settings, arguments.tenant, "POST", "/v1/ledger/clock-adjustment", wanted)
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    if arguments.json:
+        output.machine(answer.body)
+    else:
+        print(f"the clock is believed again from {answer.body['at']} on (entry {answer.body['index']})")
+    return output.YES
