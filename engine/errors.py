@@ -5,6 +5,7 @@
     ├── Unauthenticated   401  no token, or none that is known and valid
     ├── Forbidden         403  a known caller who may not do this
     ├── NotFound          404
+    ├── Gone              410  it was erased
     ├── Conflict          409  contradicts what the ledger holds; `reason` is a word for programs
     ├── TooSoon           429  may be done later: `retry_at` says when
     ├── TooLarge          413
@@ -50,6 +51,10 @@ class Forbidden(MusterError):
 
 class NotFound(MusterError):
     """There is no such thing in this tenant's ledger or source."""
+
+
+class Gone(MusterError):
+    """It is in the log, and what it said was erased."""
 
 
 class Conflict(MusterError):

@@ -10,7 +10,7 @@ from pydantic import Field
 from engine.api.reading import Body, Identifier, StrictQuery, body, documented
 from engine.api.services import Authenticated
 from engine.decide.request import Entity, Request
-from engine.errors import NotFound, Undecided
+from engine.errors import Gone, NotFound, Undecided
 from ledger import instants
 from ledger.model import JSON, Person
 
@@ -81,6 +81,8 @@ async def read_decision(call: Authenticated, decision_id: str) -> dict[str, Any]
     entry = call.services.runtime.reader.entry(call.tenant, decision_id)
     if entry is None or entry.kind != "decision":
         raise NotFound(f"there is no decision {decision_id}")
+    if entry.payload is None:
+        raise Gone(f"entry {entry.index} is in the log, and what it said was erased with the person it was about")
     record = entry.value
     asked = record["input"]
     assert isinstance(asked, dict)

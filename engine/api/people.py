@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field, model_validator
@@ -21,8 +21,8 @@ from engine.api.reading import (
     raw,
     validate,
 )
-from engine.api.services import Authenticated
-from engine.errors import BadRequest
+from engine.api.services import Authenticated, authenticated
+from engine.errors import BadRequest, FieldError, Forbidden
 from engine.training.imports import MOST_BYTES, MOST_ROWS, read_csv
 from ledger.model import JSON, Person
 
@@ -39,6 +39,22 @@ class DirectoryBody(Body):
     manager: Name | None = None
     locale: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")] | None = None
     zone: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}$")] | None = None
+
+
+class HoldBody(Body):
+    """Whose data is held, or free again, and why."""
+
+    user: Identifier
+    event: Literal["placed", "released"]
+    reason: Text
+
+
+class ErasureBody(Body):
+    """Who is erased, why (without naming them: it stays), and who agreed: tokens, or people of the directory."""
+
+    user: Identifier
+    reason: Text
+    approved_by: list[Identifier] = Field(min_length=1, max_length=4)
 
 
 class ApprovalBody(DecisionBody):
@@ -221,6 +237,50 @@ async def revoke(
         "user": person.id,
         "scope": scope,
     }
+
+
+@router.post("/v1/legal-holds", openapi_extra=documented(HoldBody), summary="Place or release a legal hold")
+async def hold(call: Authenticated, wanted: Annotated[HoldBody, Depends(body(HoldBody))]) -> dict[str, Any]:
+    """While a hold stands, nothing about the person is erased."""
+    person = Person(type="user", id=wanted.user)
+    await call.may("hold.place", person)
+    entry, _ = await call.services.holds.set(
+        person, wanted.event, wanted.reason, call.once("hold", wanted.model_dump())
+    )
+    return {"hold_id": entry.id, "index": entry.index, "at": entry.at, "user": wanted.user, "event": wanted.event}
+
+
+@router.post("/v1/erasures", openapi_extra=documented(ErasureBody), summary="Erase a person")
+async def erase(call: Authenticated, wanted: Annotated[ErasureBody, Depends(body(ErasureBody))]) -> dict[str, Any]:
+    """Payloads, salts and key of a person go; the answer lists what no command can reach."""
+    person = Person(type="user", id=wanted.user)
+    await call.may("subject.erase", person)
+    agreed = [await _agreed(call, person, text) for text in wanted.approved_by]
+    needed = call.services.runtime.settings.log.erasure_people
+    if len({str(named["principal"]) for named in agreed if "asserted" not in named}) < needed and needed > 1:
+        detail = f"the tokens of {needed} different people, each an admin"
+        raise BadRequest("an erasure takes two people here", (FieldError("/approved_by", detail),))
+    once = call.once("erasure", wanted.user, wanted.reason)
+    done = await call.services.erasures.erase(person, wanted.reason, agreed, once)
+    return done.described()
+
+
+async def _agreed(call: Authenticated, person: Person, text: str) -> dict[str, JSON]:
+    """Whoever agreed to an erasure: by their own token, or a person of the directory whom the caller names."""
+    runtime = call.services.runtime
+    if text.startswith("mst."):
+        caller = authenticated(call.services, text, None)
+        await call.services.access.require(caller, "subject.erase", person)
+        if caller.tenant != call.tenant:
+            raise Forbidden("this token is of another tenant")
+        return caller.named(runtime.ref(call.tenant, caller.principal.person))
+    kind, _, name = text.rpartition(":")
+    approver = Person(type="user", id=name)
+    ref = runtime.ref(call.tenant, approver)
+    if kind not in ("", "user") or ref is None or approver == person:
+        detail = "somebody else's token, or a person of the directory: user:ID"
+        raise BadRequest("nobody has agreed", (FieldError("/approved_by", detail),))
+    return {"asserted": True, "principal": {"type": "user", "ref": ref}}
 
 
 async def _rows(request: Request) -> list[dict[str, JSON]]:

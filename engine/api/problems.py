@@ -18,6 +18,7 @@ TABLE: dict[type[errors.MusterError], tuple[int, str, str]] = {
     errors.Unauthenticated: (401, "unauthenticated", "Who are you?"),
     errors.Forbidden: (403, "forbidden", "You may not call this"),
     errors.NotFound: (404, "not-found", "There is no such thing"),
+    errors.Gone: (410, "erased", "This was erased"),
     errors.Conflict: (409, "conflict", "This contradicts what is recorded"),
     errors.TooSoon: (429, "too-soon", "Not yet"),
     errors.TooLarge: (413, "too-large", "The request is too large"),

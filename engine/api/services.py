@@ -22,7 +22,9 @@ from engine.decide.decider import Decider
 from engine.entries.approvals import Approvals
 from engine.entries.change_windows import ChangeWindows
 from engine.entries.clock import ClockAdjustments
+from engine.entries.erasure import Erasures
 from engine.entries.exceptions import Exceptions
+from engine.entries.holds import Holds
 from engine.entries.sessions import Sessions
 from engine.entries.subjects import Subjects
 from engine.entries.tokens import Tokens
@@ -57,6 +59,8 @@ class Services:
     approvals: Approvals
     change_windows: ChangeWindows
     exceptions: Exceptions
+    holds: Holds
+    erasures: Erasures
     tokens: Tokens
     clock: ClockAdjustments
     imports: Imports
@@ -88,6 +92,8 @@ class Services:
             approvals=Approvals(writer),
             change_windows=ChangeWindows(writer),
             exceptions=Exceptions(writer),
+            holds=Holds(writer),
+            erasures=Erasures(writer),
             tokens=issued,
             clock=ClockAdjustments(writer),
             imports=Imports(runtime, results),

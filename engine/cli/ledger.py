@@ -41,6 +41,18 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     rotate.add_argument("--reason", required=True)
     rotate.add_argument("--new-key", type=Path, metavar="FILE", help="only where the key is configured (PEM)")
 
+    erase = _command(ledger, "erase", "erase a person: payloads, salts and key; the tree stays whole", _erase)
+    erase.add_argument("subject", metavar="SUBJECT", help="a user's ID")
+    erase.add_argument("--reason", required=True, help="stays in the log, so it must not name the person")
+    erase.add_argument(
+        "--approved-by", action="append", required=True, metavar="TOKEN|user:ID", help="who agreed; may be given twice"
+    )
+
+    hold = _command(ledger, "hold", "a legal hold: nothing about the person is erased while it stands", _hold)
+    hold.add_argument("subject", metavar="SUBJECT", help="a user's ID")
+    hold.add_argument("--reason", required=True)
+    hold.add_argument("--release", action="store_true", help="release it")
+
     adjust = _command(ledger, "adjust-clock", "believe a clock that moved; takes two admins' tokens", _adjust_clock)
     adjust.add_argument("--token", action="append", required=True, metavar="TOKEN", help="give it twice, of two people")
     adjust.add_argument("--reason", required=True)
@@ -143,6 +155,46 @@ def _rotate(arguments: argparse.Namespace, settings: Settings) -> int:
         output.machine(answer.body)
     else:
         print(f"the log is signed by {answer.body['vkey']} from entry {answer.body['index']} on")
+    return output.YES
+
+
+def _erase(arguments: argparse.Namespace, settings: Settings) -> int:
+    wanted: JSON = {"user": arguments.subject, "reason": arguments.reason, "approved_by": arguments.approved_by}
+    answer = call(settings, arguments.tenant, "POST", "/v1/erasures", wanted)
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    if arguments.json:
+        output.machine(answer.body)
+        return output.YES
+    body: dict[str, Any] = answer.body
+    print(f"{body['erased']} entries erased" + (", the database written anew" if body["rewritten"] else ""))
+    for entry in body["entries"]:
+        print(f"  recorded as entry {entry['index']} ({entry['id']})")
+    for title, lines in (
+        (
+            "named in entries of others, which stay",
+            [f"{m['index']} ({m['id']}), {m['kind']}" for m in body["mentions"]],
+        ),
+        ("made before, and may hold the person", [f"{c['copy']} {c['name']} of {c['at']}" for c in body["copies"]]),
+        ("files of the home that name the person", body["files"]),
+    ):
+        if lines:
+            print(f"{title}:")
+        for line in lines:
+            print(f"  {line}")
+    return output.YES
+
+
+def _hold(arguments: argparse.Namespace, settings: Settings) -> int:
+    event = "released" if arguments.release else "placed"
+    wanted: JSON = {"user": arguments.subject, "event": event, "reason": arguments.reason}
+    answer = call(settings, arguments.tenant, "POST", "/v1/legal-holds", wanted)
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    if arguments.json:
+        output.machine(answer.body)
+    else:
+        print(f"{event}: entry {answer.body['index']} ({answer.body['hold_id']})")
     return output.YES
 
 

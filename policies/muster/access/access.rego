@@ -51,7 +51,8 @@ _own := {
 
 # What nobody does for themselves, whatever their role: two principals are compared.
 _never_for_oneself := {
-	"result.import", "waiver.create", "certification.revoke", "accommodation.grant", "regrade.review",
+	"result.import", "waiver.create", "certification.revoke", "accommodation.grant", "regrade.review", "subject.erase",
+	"hold.place",
 }
 
 default _granted := false

@@ -8,6 +8,7 @@ _all := {
 	"token.revoke", "policy.activate", "gates.read", "ledger.read", "ledger.verify", "clock.adjust", "session.create",
 	"training.read", "module.read", "badge.read", "statement.read", "attempt.start", "attempt.read", "attempt.save",
 	"attempt.submit", "attempt.step", "attempt.report", "regrade.propose", "regrade.review", "accommodation.grant",
+	"ledger.checkpoint", "ledger.copy", "log.rotate", "alarm.clear", "hold.place", "subject.erase",
 }
 
 # What a learner does, and nobody for them.
@@ -44,10 +45,12 @@ test_matrix[note] if {
 		"auditor": ["auditor", _ana, _bo, {
 			"decision.read", "subject.read", "token.list",
 			"gates.read", "ledger.read", "ledger.verify", "training.read", "badge.read", "statement.read",
+			"ledger.checkpoint", "ledger.copy",
 		}],
 		"admin on another": ["admin", _ana, _bo, _all - _not_an_admins],
 		"admin on themselves": ["admin", _ana, _ana, (_all - _not_an_admins) - {
 			"waiver.create", "certification.revoke", "result.import", "accommodation.grant", "regrade.review",
+			"subject.erase", "hold.place",
 		}],
 		"admin before the person is known": ["admin", _ana, null, _all - _not_an_admins],
 		"a system as admin": ["admin", _system, _bo, _all - _not_an_admins],
