@@ -16,7 +16,7 @@ from ledger.instants import Instant
 from ledger.model import Append, Cosigned, Entry, Head, Person, Published, RawEntry, Receipt, StoredCheckpoint
 
 Part: TypeAlias = Literal["objects", "people", "idempotency"]
-Row: TypeAlias = tuple[str | int | bytes, ...]
+Row: TypeAlias = tuple[str | int | bytes | None, ...]
 
 
 class Ledger(Protocol):
@@ -118,6 +118,16 @@ class Reader(Protocol):
 
     def raw_entries(self, tenant: str, start: int, stop: int) -> Iterator[RawEntry]:
         """Stored rows start <= index < stop, by index, read in short chunks."""
+
+    def rows(self, tenant: str, start: int, stop: int) -> list[Row]:
+        """Stored rows start <= index < stop of at most some hundred entries: (index, ID, header, leaf, payload, salt,
+        type and ID of whom it is about)."""
+
+    def ids(self, tenant: str, after: str, most: int) -> list[tuple[str, int]]:
+        """(ID, index) as the lookup by ID has them, of IDs behind `after`, in their order, at most so many."""
+
+    def loose_cosignatures(self, tenant: str) -> list[int]:
+        """The sizes that have cosignatures and no checkpoint."""
 
     def index_of(self, tenant: str, entry_id: str) -> int | None:
         """The index that a lookup by ID finds."""

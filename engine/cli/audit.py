@@ -83,7 +83,8 @@ def _tell(report: Report, arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print(
             f"{report.replayed} answers given again, {len(report.findings)} findings"
-            f" ({report.undecided} could not be decided then, {report.erased} erased)"
+            f" ({report.undecided} could not be decided then, {report.erased} erased,"
+            f" {report.leaning} leaned on what was erased since)"
         )
     if arguments.id is not None and not (report.replayed or report.undecided or report.erased or report.findings):
         raise BadRequest(f"--id: there is no decision {arguments.id}")

@@ -13,7 +13,7 @@ operator record invented facts. What the decider builds is built again here with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from engine.bundling.catalogue import Catalogue
@@ -49,6 +49,8 @@ class Past:
     reduction: Reduction = field(default_factory=Reduction)
     revision: str | None = None
     result: Entry | None = None
+    erasures: Mapping[int, int] = field(default_factory=dict)
+    """Index of an erased entry -> index of the `erasure` that lists it."""
     _before_result: dict[str, tuple[int, JSON | None]] = field(default_factory=dict)
 
     def advance(self, entry: Entry) -> None:
@@ -62,6 +64,10 @@ class Past:
         if entry.kind == "activation":
             self.revision = str(entry.value["revision"])
         self.reduction.apply(entry)
+
+    def erased_since(self, index: int, entry: Entry) -> bool:
+        """Whether the entry at an index was there when this one was made, and has been erased since."""
+        return index < entry.index < self.erasures.get(index, -1)
 
     def seen_by(self, entry: Entry, name: str) -> tuple[int, JSON | None]:
         """Version and state of an object as this entry may have seen it: an award looks behind its own result."""
@@ -85,6 +91,8 @@ def check(entry: Entry, past: Past, catalogue: Catalogue) -> Iterator[Finding]:
     yield from (finding("instant", d) for d in _instants(entry, asked, record["result"]))
     if record.get("undecided") is not None:
         return
+    if leans_on_erased(entry, past):
+        return  # the answer is given again all the same; what it was read from nobody can tell any more
     reads = _reads(record)
     for name, version in reads.items():
         held, _ = past.seen_by(entry, name)
@@ -94,6 +102,14 @@ def check(entry: Entry, past: Past, catalogue: Catalogue) -> Iterator[Finding]:
     yield from (finding("facts", d) for d in _facts(entry, asked, states, past, catalogue))
     if entry.kind == "certification":
         yield from (finding("facts", d) for d in _award(entry, asked, past))
+
+
+def leans_on_erased(entry: Entry, past: Past) -> bool:
+    """Whether an object that this entry read has been erased since: an approver, or what they approved."""
+    return any(
+        past.seen_by(entry, name)[0] != version and past.erased_since(version, entry)
+        for name, version in _reads(entry.value).items()
+    )
 
 
 def callers(entry: Entry, past: Past) -> Iterator[Finding]:
@@ -114,7 +130,8 @@ def _held_token(caller: dict[str, JSON], entry: Entry, past: Past) -> bool:
         return by_itself or (caller["role"] == "admin" and principal == {"type": "system", "id": "operator"})
     token = past.reduction.state(f"token/{caller['token']}")
     if token is None:
-        return False
+        # A person's tokens are erased with them; that somebody was erased is all that can still be seen.
+        return principal["type"] == "user" and any(past.erased_since(index, entry) for index in past.erasures)
     holder = _table(token["principal"])
     if holder["type"] == "user":
         same = principal == {"type": "user", "ref": past.reduction.ref(Person("user", str(holder["id"])))}

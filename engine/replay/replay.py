@@ -18,7 +18,7 @@ from engine.bundling.errors import BundlingError
 from engine.bundling.store import BundleStore
 from engine.opa.errors import CouldNotDecide, OpaError
 from engine.opa.evaluator import Evaluator
-from engine.replay.checks import Finding, Past, callers, check
+from engine.replay.checks import Finding, Past, callers, check, leans_on_erased
 from ledger import canonical
 from ledger.errors import LedgerError
 from ledger.model import JSON, Entry
@@ -59,11 +59,15 @@ class Selection:
 
 @dataclass(slots=True)
 class Report:
-    """What came of a replay: how many records were given again, how many cannot be, and what does not match."""
+    """What came of a replay: how many records were given again, how many cannot be, and what does not match.
+
+    `leaning` counts those that were given again and had read what has been erased since, an approver's state say.
+    """
 
     replayed: int = 0
     undecided: int = 0
     erased: int = 0
+    leaning: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     def described(self) -> dict[str, JSON]:
@@ -72,6 +76,7 @@ class Report:
             "replayed": self.replayed,
             "undecided": self.undecided,
             "erased": self.erased,
+            "leaning_on_erased": self.leaning,
             "findings": [{"index": f.index, "id": f.id, "check": f.check, "detail": f.detail} for f in self.findings],
         }
 
@@ -97,8 +102,8 @@ class Replayer:
 
     async def run(self, tenant: str, selection: Selection) -> Report:
         """Replay what is selected; the entries before it are reduced all the same."""
-        report, past = Report(), Past(tenant)
         size = self.reader.head(tenant).size
+        report, past = Report(), Past(tenant, erasures=self._erasures(tenant, size))
         waiting: list[tuple[Entry, Evaluator]] = []
         async with self._stack:
             for entry in self.reader.entries(tenant, 0, size):
@@ -116,6 +121,15 @@ class Replayer:
         report.findings.sort(key=lambda f: (f.index, f.check))
         return report
 
+    def _erasures(self, tenant: str, size: int) -> dict[int, int]:
+        """Which entries were erased, and by which entry."""
+        gone: dict[int, int] = {}
+        for entry in self.reader.of_kind(tenant, ("erasure",), 0, size):
+            indices = entry.value["indices"]
+            assert isinstance(indices, list)
+            gone |= {int(str(index)): entry.index for index in indices}
+        return gone
+
     async def _look(
         self, entry: Entry, past: Past, selection: Selection, report: Report, waiting: list[tuple[Entry, Evaluator]]
     ) -> None:
@@ -131,6 +145,7 @@ class Replayer:
             report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=loaded))
             return
         report.findings += check(entry, past, loaded.catalogue)
+        report.leaning += entry.value.get("undecided") is None and leans_on_erased(entry, past)
         if entry.value["capabilities"] != loaded.capabilities:
             detail = "it names other capabilities than its revision was built with"
             report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=detail))

@@ -53,6 +53,14 @@ SELECT c.size, c.at, c.note, (
 ) FROM checkpoints AS c WHERE c.tenant = ? AND c.size < ? ORDER BY c.size DESC LIMIT ?
 """
 
+# By the index that a lookup uses, so that what is wrong with it is seen.
+_IDS: Final = "SELECT id, idx FROM entries INDEXED BY entries_id WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?"
+_LOOSE: Final = """
+SELECT DISTINCT s.size FROM cosignatures AS s WHERE s.tenant = ? AND NOT EXISTS (
+  SELECT 1 FROM checkpoints AS c WHERE c.tenant = s.tenant AND c.size = s.size
+) ORDER BY s.size
+"""
+
 _PERSON: Final = "SELECT ref, k FROM people WHERE tenant = ? AND type = ? AND id = ?"
 _HEAD: Final = "SELECT size, frontier, newest_at, active_revision FROM heads WHERE tenant = ?"
 _OBJECTS: Final = """
@@ -214,6 +222,18 @@ class SqliteReader:
         """See Reader."""
         row = self._row("SELECT request, entry_id FROM idempotency WHERE tenant = ? AND key = ?", (tenant, key))
         return None if row is None else (cast(str, row[0]), cast(str, row[1]))
+
+    def rows(self, tenant: str, start: int, stop: int) -> list[Row]:
+        """See Reader."""
+        return self._rows(_RAW_BY_RANGE, (tenant, start, stop, stop - start))
+
+    def ids(self, tenant: str, after: str, most: int) -> list[tuple[str, int]]:
+        """See Reader."""
+        return cast("list[tuple[str, int]]", self._rows(_IDS, (tenant, after, most)))
+
+    def loose_cosignatures(self, tenant: str) -> list[int]:
+        """See Reader."""
+        return [cast(int, size) for (size,) in self._rows(_LOOSE, (tenant,))]
 
     def raw_entries(self, tenant: str, start: int, stop: int) -> Iterator[RawEntry]:
         """See Reader."""

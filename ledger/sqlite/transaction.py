@@ -42,6 +42,7 @@ _REF: Final = "SELECT 1 FROM people WHERE tenant = ? AND ref = ?"
 _TAKEN: Final = "SELECT entry_id, request FROM idempotency WHERE tenant = ? AND key = ?"
 
 _SIGNED: Final = "SELECT size, note FROM checkpoints WHERE tenant = ? ORDER BY size DESC LIMIT 1"
+_KEPT: Final = "SELECT 1 FROM checkpoints WHERE tenant = ? AND size = ?"
 _ADD_CHECKPOINT: Final = "INSERT INTO checkpoints (tenant, size, at, note) VALUES (?, ?, ?, ?)"
 _ADD_COSIGNATURE: Final = "INSERT OR IGNORE INTO cosignatures (tenant, size, line) VALUES (?, ?, ?)"
 _ABOUT: Final = """
@@ -139,7 +140,9 @@ class Transaction:
         self.wrote = True
 
     def cosign(self, cosigned: Cosigned) -> None:
-        """Keep the lines of witnesses."""
+        """Keep the lines of witnesses; raises Conflict where there is no checkpoint that they could be of."""
+        if self._db.execute(_KEPT, (cosigned.tenant, cosigned.size)).get is None:
+            raise Conflict(f"cosignatures of a checkpoint of {cosigned.size} entries, which is not kept")
         for line in cosigned.lines:
             self._db.execute(_ADD_COSIGNATURE, (cosigned.tenant, cosigned.size, line))
         self.wrote = True

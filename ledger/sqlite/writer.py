@@ -71,12 +71,16 @@ class SqliteLedger:
         self._floor = free_floor
         self._free_bytes = free_bytes or _free_bytes
         self._owner = _take_ownership(path)
+        self._db: apsw.Connection | None = None
         try:
-            self._db: apsw.Connection | None = schema.open_writer(path, synchronous=synchronous, create=True)
-        except BaseException:
+            self._db = schema.open_writer(path, synchronous=synchronous, create=True)
+            self._newest: dict[str, str] = _newest(self._db)
+        except BaseException as exc:
+            self._give_up()
             os.close(self._owner)
+            if isinstance(exc, apsw.Error):
+                raise NotReady(f"the ledger at {path} cannot be read: {exc}") from exc
             raise
-        self._newest: dict[str, str] = _newest(self._db)
         self._watch = Watch(clock or SystemClock())
         self._changed = threading.Condition()
         self._waiting: deque[_Waiting] = deque()

@@ -49,6 +49,16 @@ class Tree:
             stack.append((height, node))
             self.size += 1
 
+    def graft(self, height: int, root: bytes) -> None:
+        """Add 2**height leaves at once, by the root of their subtree; the tree is as large as a multiple of them."""
+        self._push(height, root)
+
+    def copy(self) -> Tree:
+        """Another tree that grows on from here."""
+        other = Tree()
+        other.size, other._stack = self.size, list(self._stack)
+        return other
+
     def close(self, size: int, after: Sequence[bytes]) -> None:
         """Add what follows up to `size`, as the roots of complete subtrees in the order of the log; raises Invalid."""
         for node in after:

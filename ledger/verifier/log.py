@@ -1,0 +1,289 @@
+"""A log entry by entry: leaves and root, commitments, tags, order, reads, facts; the first wrong entry and all others.
+
+Entries are given in blocks of up to 256, which is what a tile of the tree is; nothing is kept of them but facts, keys
+and what is still open. A payload that is not there is either listed by an `erasure` entry behind it, or missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
+
+from . import entries
+from .entries import Header
+from .errors import Invalid
+from .facts import Facts
+from .finding import Finding
+from .signed import Keys
+from .tree import Tree
+
+BLOCK: Final = 256
+LATEST_MS: Final = 2_000
+
+Row: TypeAlias = tuple[int, str, bytes, bytes, bytes | None, bytes | None, str | None, str | None]
+"""index, ID, header, leaf, payload, salt, type and ID of whom it is about: as a store has it, nothing believed."""
+Person: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A person by their first entry."""
+
+    index: int
+    id: str
+    ref: Any
+    key: bytes
+
+
+@dataclass(slots=True)
+class _Siblings:
+    """A result and the certifications behind it: those may only have read what was before the result."""
+
+    result: str | None = None
+    before: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Open:
+    """What only a later entry can settle: payloads that are not there, and reads of objects that are gone."""
+
+    missing: dict[int, str] = field(default_factory=dict)
+    read: list[tuple[Finding, int]] = field(default_factory=list)
+
+
+class LogCheck:
+    """One pass over a log. `key_of` answers a person's tag key, None where there is none."""
+
+    def __init__(self, tenant: str, key_of: Callable[[Person], bytes | None]) -> None:
+        self.tenant = tenant
+        self.size = 0
+        self.newest_at: str | None = None
+        self.facts = Facts()
+        self.keys = Keys()
+        self.people: dict[Person, Known] = {}
+        self.versions: dict[str, int] = {}
+        self.erased: dict[int, int] = {}
+        """Index of an erased entry -> index of the `erasure` that lists it."""
+        self.idempotency: list[tuple[str, str, str, int]] = []
+        self.findings: list[Finding] = []
+        self.nodes: list[tuple[int, int, bytes]] = []
+        """(level, index, hash) of the complete subtrees of 256, 65,536, ... entries since this was last emptied."""
+        self._key_of = key_of
+        self._tree = Tree()
+        self._block: list[bytes] = []
+        self._levels: list[list[bytes]] = []
+        self._open = _Open()
+        self._siblings = _Siblings()
+
+    def found(self, index: int | None, entry_id: str | None, check: str, detail: str) -> None:
+        """Note a finding."""
+        self.findings.append(Finding(index=index, id=entry_id, check=check, detail=detail))
+
+    # the tree
+
+    def root(self) -> bytes:
+        """The root over all entries so far."""
+        tree = self._tree.copy()
+        tree.extend(self._block)
+        return tree.root()
+
+    def take(self, rows: Sequence[Row]) -> None:
+        """Check the next entries, which must not go beyond the block that is begun."""
+        for row in rows:
+            self.missing_until(row[0])
+            self._entry(row)
+        if len(self._block) == BLOCK:
+            self._close_block()
+
+    def missing_until(self, index: int) -> None:
+        """Note that the log has no entries from here to `index`."""
+        if self.size < index:
+            self.found(self.size, None, "index", f"entries {self.size} to {index - 1} are missing")
+            self._leaf(b"")  # the root cannot come out right any more, and shall not
+            self.size = index
+
+    def _leaf(self, leaf: bytes) -> None:
+        self._block.append(leaf)
+        if len(self._block) > BLOCK:
+            self._close_block()
+
+    def _close_block(self) -> None:
+        row = self._block
+        while len(row) > 1 and not len(row) & 1:
+            row = [sha256(b"\x01" + row[n] + row[n + 1]).digest() for n in range(0, len(row), 2)]
+        if len(row) != 1:  # entries were missing
+            self._tree.extend(self._block)
+        else:
+            self._tree.graft(8, row[0])
+            self._node(1, row[0])
+        self._block = []
+
+    def _node(self, level: int, node: bytes) -> None:
+        self.nodes.append((level, (self.size >> 8 * level) - 1, node))
+        while len(self._levels) < level:
+            self._levels.append([])
+        row = self._levels[level - 1]
+        row.append(node)
+        if len(row) == BLOCK:
+            self._levels[level - 1] = []
+            while len(row) > 1:
+                row = [sha256(b"\x01" + row[n] + row[n + 1]).digest() for n in range(0, len(row), 2)]
+            self._node(level + 1, row[0])
+
+    # one entry
+
+    def _entry(self, row: Row) -> None:
+        index, entry_id, data, stored, payload, salt, kind_of, identity = row
+        leaf = sha256(b"\x00" + data).digest()
+        self._leaf(leaf)
+        self.size = index + 1
+        if leaf != stored:
+            self.found(index, entry_id, "leaf", "the header is not the one whose hash stands beside it")
+        header = entries.header(data)
+        if header is None:
+            self.found(index, entry_id, "header", "the header is not one that the format has, in its canonical form")
+            return
+        if header.id != entry_id or header.tenant != self.tenant:
+            self.found(index, entry_id, "header", "the header is of another ID or tenant than its row")
+            return
+        self._order(index, header)
+        if payload is None and salt is None:
+            self._open.missing[index] = entry_id
+            self._siblings = _Siblings()
+            self.facts.apply(index=index, id=entry_id, at=header.at, kind=header.kind, about=None, payload=None)
+            return
+        if not entries.opens(header.commitment, salt, payload):
+            self.found(index, entry_id, "commitment", "payload and salt are not what the header commits to")
+        value = entries.payload(payload)
+        if value is None:
+            self.found(index, entry_id, "payload", "the payload is no canonical JSON object")
+            return
+        about = (kind_of, identity) if kind_of is not None and identity is not None else None
+        self._content(index, header, about, value)
+
+    def _order(self, index: int, header: Header) -> None:
+        if self.newest_at is not None and header.at < self.newest_at and header.kind != "clock.adjusted":
+            self.found(index, header.id, "at", f"{header.at}, behind an entry of {self.newest_at}")
+        self.newest_at = header.at
+
+    def _content(self, index: int, header: Header, about: Person | None, value: dict[str, Any]) -> None:
+        kind = header.kind
+        named = entries.named(kind, value)
+        if named is not None and named != about:
+            self.found(index, header.id, "about", "the row is about another person than the payload")
+        if kind == "subject" and about is not None and about not in self.people:
+            self._first(index, header, about, value)
+        known = None if about is None else self.people.get(about)
+        if header.tag != (None if known is None else entries.tag(known.key, header.id)):
+            self.found(index, header.id, "tag", "the tag is not the one of the person's key")
+        if kind in ("decision", "certification"):
+            self._decided(index, header, value)
+        elif kind == "log.key":
+            for wrong in self.keys.take(index, value):
+                self.found(index, header.id, "key", wrong)
+        elif kind == "erasure":
+            self._erasure(index, header, value)
+        self._apply(index, header, about, value)
+
+    def _first(self, index: int, header: Header, about: Person, value: dict[str, Any]) -> None:
+        key = self._key_of(about) or b""
+        self.people[about] = Known(index, header.id, value.get("ref"), key)
+        if entries.key_commitment(key) != value.get("key_commitment"):
+            self.found(index, header.id, "key", "the person's key is not the one that was committed to")
+
+    def _erasure(self, index: int, header: Header, value: dict[str, Any]) -> None:
+        listed = value.get("indices")
+        if not isinstance(listed, list) or not all(type(n) is int and 0 <= n < index for n in listed):
+            self.found(index, header.id, "erasure", "what it lists are not indices of entries before it")
+            return
+        for gone in listed:
+            self.erased.setdefault(gone, index)
+
+    def _decided(self, index: int, header: Header, value: dict[str, Any]) -> None:
+        """What a decision or certification leaned on must be what the entries before it say."""
+        if value.get("revision") != self.facts.active_revision:
+            self.found(index, header.id, "revision", "the revision is not the one active at this entry")
+        given = value.get("input")
+        late = _between(given.get("now"), header.at) if isinstance(given, dict) else None
+        if late is None:
+            self.found(index, header.id, "now", "the input has no instant")
+        elif not 0 <= late <= LATEST_MS:
+            self.found(index, header.id, "now", f"decided {late} ms before it was recorded")
+        siblings = self._siblings
+        if header.kind == "certification" and (siblings.result is None or value.get("for") != siblings.result):
+            self.found(index, header.id, "for", "the certification does not stand behind its result")
+        reads = value.get("reads")
+        for read in reads if isinstance(reads, list) else [None]:
+            self._read(index, header, read)
+
+    def _read(self, index: int, header: Header, read: Any) -> None:
+        if not isinstance(read, list) or len(read) != 2 or not isinstance(read[0], str) or type(read[1]) is not int:
+            self.found(index, header.id, "reads", "the reads are not a list of [object, version]")
+            return
+        name, version = read
+        current = self._version(name)
+        if header.kind == "certification":
+            current = self._siblings.before.get(name, current)
+        if version != current:
+            detail = f"read {name} at {version}, where the log has {current}"
+            wrong = Finding(index=index, id=header.id, check="reads", detail=detail)
+            self._open.read.append((wrong, version))
+
+    def _version(self, name: str) -> int:
+        if not name.startswith("unknown/"):
+            return self.versions.get(name, -1)
+        kind, _, identity = name.removeprefix("unknown/").partition("/")
+        known = self.people.get((unquote(kind), identity))
+        return -1 if known is None else known.index
+
+    def _apply(self, index: int, header: Header, about: Person | None, value: dict[str, Any]) -> None:
+        taken = value.get("idempotency")
+        if isinstance(taken, dict):
+            self.idempotency.append((str(taken.get("key")), str(taken.get("request")), header.id, index))
+        kind, siblings = header.kind, self._siblings
+        if kind == "decision":
+            if siblings.result is not None:
+                self._siblings = _Siblings()
+            return
+        if kind != "certification" or value.get("for") != siblings.result:
+            siblings = self._siblings = _Siblings(result=header.id if kind == "result" else None)
+        try:
+            names = self.facts.apply(index=index, id=header.id, at=header.at, kind=kind, about=about, payload=value)
+        except Invalid as exc:
+            self.found(index, header.id, "reduction", str(exc))
+            return
+        for name in names:
+            siblings.before.setdefault(name, self.versions.get(name, -1))
+            self.versions[name] = index
+
+    # the end
+
+    def settle(self) -> None:
+        """Judge what was left open: missing payloads, and reads of what was erased."""
+        for index, entry_id in self._open.missing.items():
+            if index not in self.erased:
+                self.found(index, entry_id, "commitment", "payload and salt are missing, and no erasure lists them")
+        for wrong, version in self._open.read:
+            # What was read has been erased since: nobody can tell any more, and that is no finding.
+            gone = self.erased.get(version, -1) > (wrong.index or 0) and version in self._open.missing
+            if not gone:
+                self.findings.append(wrong)
+        for index in sorted(self.erased - self._open.missing.keys()):
+            self.found(index, None, "erasure", "an erasure lists the entry, and its payload is there")
+
+
+def _between(now: Any, at: str) -> int | None:
+    """Milliseconds from `now` to `at`; None where `now` is no instant."""
+    if now == at:
+        return 0
+    if not isinstance(now, str) or not entries.is_instant(now):
+        return None
+    try:
+        first, second = datetime.fromisoformat(now), datetime.fromisoformat(at)
+    except ValueError:  # the 31st of February
+        return None
+    return round((second - first).total_seconds() * 1000)
