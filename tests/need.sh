@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the tests use from outside Python: strace, Chromium, and an OPA where there is none. Says what it does.
+# Installs what the tests use from outside Python: strace, Chromium, an OPA where there is none, and other people's log
+# tools. Says what it does.
 set -eu
 missing=
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
@@ -14,3 +15,4 @@ if [ -n "$missing" ]; then
     apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 .venv/bin/muster opa path >/dev/null
+PYTHON="$(pwd)/.venv/bin/python" tests/thirdparty/install.sh
