@@ -86,6 +86,8 @@ class Runtime:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         for evaluator in self._started:
             await evaluator.stop()
+        if hasattr(self, "reader"):
+            self.reader.close()  # the last connection that closes takes the log of writes with it: one file is left
         if hasattr(self, "ledger"):
             self.ledger.close()
         self.lock.release()

@@ -16,7 +16,9 @@ from ledger.instants import Instant
 from ledger.model import Append, Cosigned, Entry, Head, Person, Published, RawEntry, Receipt, StoredCheckpoint
 
 Part: TypeAlias = Literal["objects", "people", "idempotency"]
-Row: TypeAlias = tuple[str | int | bytes | None, ...]
+Row: TypeAlias = tuple[str | int | bytes, ...]
+RawRow: TypeAlias = tuple[int, str, bytes, bytes, bytes | None, bytes | None, str | None, str | None]
+"""index, ID, header, leaf, payload, salt, type and ID of whom it is about: what is stored, nothing believed."""
 
 
 class Ledger(Protocol):
@@ -119,12 +121,14 @@ class Reader(Protocol):
     def raw_entries(self, tenant: str, start: int, stop: int) -> Iterator[RawEntry]:
         """Stored rows start <= index < stop, by index, read in short chunks."""
 
-    def rows(self, tenant: str, start: int, stop: int) -> list[Row]:
-        """Stored rows start <= index < stop of at most some hundred entries: (index, ID, header, leaf, payload, salt,
-        type and ID of whom it is about)."""
+    def rows(self, tenant: str, start: int, stop: int) -> list[RawRow]:
+        """Stored rows start <= index < stop, of at most some hundred entries."""
 
     def ids(self, tenant: str, after: str, most: int) -> list[tuple[str, int]]:
         """(ID, index) as the lookup by ID has them, of IDs behind `after`, in their order, at most so many."""
+
+    def loose_payloads(self, tenant: str) -> list[int]:
+        """The indices that have a payload and no entry."""
 
     def loose_cosignatures(self, tenant: str) -> list[int]:
         """The sizes that have cosignatures and no checkpoint."""

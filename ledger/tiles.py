@@ -52,7 +52,7 @@ def parse(path: str) -> Tile:
     groups = number.replace("x", "").split("/")
     tile = Tile(None if room == "entries" else int(room), int("".join(groups)), int(width or WIDTH))
     # One spelling only: no leading group of zeroes, no level beyond 63, no width of 256 that calls itself partial.
-    if len(groups) > _MOST_GROUPS or tile.path != path or (tile.level or 0) > 63:
+    if len(groups) > _MOST_GROUPS or tile.path != path or (tile.level or 0) > 63 or tile.width > WIDTH:
         raise Malformed("no tile has this path")
     return tile
 

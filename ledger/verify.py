@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from ledger.errors import Malformed, NotReady
 from ledger.model import Head, Person, StoredCheckpoint
@@ -23,7 +23,6 @@ from ledger.verifier import canonical, note
 from ledger.verifier.errors import Invalid
 from ledger.verifier.finding import Finding, Report
 from ledger.verifier.log import BLOCK, LogCheck
-from ledger.verifier.log import Row as LogRow
 from ledger.verifier.note import Checkpoint, Note
 from ledger.verifier.policy import Policy
 from ledger.verifier.tree import Tree
@@ -40,11 +39,13 @@ _EMPTY: Final = Tree().root()
 class Trust:
     """What the one who checks brings along: notes of earlier checkpoints by where they are from, and witnesses.
 
-    `quorum` is the bytes of a C2SP tlog-policy that the newest checkpoint has to satisfy.
+    `quorum` is the bytes of a C2SP tlog-policy that the newest checkpoint has to satisfy; `key` is the vkey that has to
+    sign the log now, from a source that whoever checks trusts.
     """
 
     known: tuple[tuple[str, bytes], ...] = ()
     quorum: bytes | None = field(default=None, repr=False)
+    key: str | None = None
 
 
 def verify(source: Path | Reader, tenant: str, trust: Trust | None = None) -> Report:
@@ -125,7 +126,7 @@ class _Verifier:
             start = self._log.size
             end = min(start - start % BLOCK + BLOCK, size)
             stop = next((wanted for wanted in self._wanted if start < wanted < end), end)
-            rows = cast("list[LogRow]", self._reader.rows(self._tenant, start, stop))
+            rows = self._reader.rows(self._tenant, start, stop)
             if not rows:  # a head that says too much must not be believed step by step
                 following = next(self._reader.raw_entries(self._tenant, stop, size), None)
                 self._log.missing_until(size if following is None else following.index)
@@ -194,6 +195,10 @@ class _Verifier:
         for signed in self._signed:
             for wrong in self._contradictions(signed, size, held):
                 self._found(None, None, "checkpoint", f"{signed.where}: {wrong}")
+        held_key = self._log.keys.newest
+        if self._trust.key is not None and (held_key is None or held_key.vkey() != self._trust.key):
+            named = held_key.vkey() if held_key else "none"
+            self._found(None, None, "key", f"the log is signed by {named}, not by the key that was given")
         if self._trust.quorum is not None:
             self._compare_witnesses(self._trust.quorum)
 
@@ -253,6 +258,8 @@ class _Verifier:
         """Rows before 0, or behind a head that was read after them."""
         for raw in self._reader.raw_entries(self._tenant, -_FAR, 0):
             self._found(raw.index, raw.id, "index", "the entry is before the first")
+        for index in self._reader.loose_payloads(self._tenant):
+            self._found(index, None, "payload", "there is a payload and no entry for it")
         for level in range(1, 8):
             surplus = self._reader.hashes(self._tenant, level, 0, _FAR)
             if len(surplus) > self._reader.head(self._tenant).size >> 8 * level:

@@ -50,10 +50,10 @@ def read_key(text: str, where: str) -> FileSigner:
     """An Ed25519 key from PEM, or from `PRIVATE+KEY+NAME+ID+BASE64` as note tools write it; raises SetupError."""
     try:
         if text.strip().startswith(_SKEY):
-            kind, *seed = base64.b64decode(text.strip().rpartition("+")[2], validate=True)
+            kind, *seed = base64.b64decode(text.strip().removeprefix(_SKEY).split("+", 2)[2], validate=True)
             return FileSigner(Ed25519PrivateKey.from_private_bytes(bytes(seed if kind == 1 else ())))
         key = serialization.load_pem_private_key(text.encode(), None)
-    except (ValueError, TypeError, binascii.Error) as exc:
+    except (ValueError, TypeError, IndexError, binascii.Error) as exc:
         raise SetupError(f"{where}: neither a PEM private key without a password nor PRIVATE+KEY+...: {exc}") from exc
     if not isinstance(key, Ed25519PrivateKey):
         raise SetupError(f"{where}: the log's key is Ed25519, this is another kind")

@@ -18,7 +18,7 @@ from ledger.errors import NotReady
 from ledger.merkle import EMPTY_ROOT, Frontier
 from ledger.model import Entry, Head, Person, RawEntry, StoredCheckpoint
 from ledger.sqlite import schema
-from ledger.store import Part, Row
+from ledger.store import Part, RawRow, Row
 
 _CHUNK: Final = 128
 
@@ -55,6 +55,11 @@ SELECT c.size, c.at, c.note, (
 
 # By the index that a lookup uses, so that what is wrong with it is seen.
 _IDS: Final = "SELECT id, idx FROM entries INDEXED BY entries_id WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?"
+_LOOSE_PAYLOADS: Final = """
+SELECT p.idx FROM payloads AS p WHERE p.tenant = ? AND NOT EXISTS (
+  SELECT 1 FROM entries AS e WHERE e.tenant = p.tenant AND e.idx = p.idx
+) ORDER BY p.idx LIMIT 1000
+"""
 _LOOSE: Final = """
 SELECT DISTINCT s.size FROM cosignatures AS s WHERE s.tenant = ? AND NOT EXISTS (
   SELECT 1 FROM checkpoints AS c WHERE c.tenant = s.tenant AND c.size = s.size
@@ -223,13 +228,17 @@ class SqliteReader:
         row = self._row("SELECT request, entry_id FROM idempotency WHERE tenant = ? AND key = ?", (tenant, key))
         return None if row is None else (cast(str, row[0]), cast(str, row[1]))
 
-    def rows(self, tenant: str, start: int, stop: int) -> list[Row]:
+    def rows(self, tenant: str, start: int, stop: int) -> list[RawRow]:
         """See Reader."""
-        return self._rows(_RAW_BY_RANGE, (tenant, start, stop, stop - start))
+        return cast("list[RawRow]", self._rows(_RAW_BY_RANGE, (tenant, start, stop, stop - start)))
 
     def ids(self, tenant: str, after: str, most: int) -> list[tuple[str, int]]:
         """See Reader."""
         return cast("list[tuple[str, int]]", self._rows(_IDS, (tenant, after, most)))
+
+    def loose_payloads(self, tenant: str) -> list[int]:
+        """See Reader."""
+        return [cast(int, index) for (index,) in self._rows(_LOOSE_PAYLOADS, (tenant,))]
 
     def loose_cosignatures(self, tenant: str) -> list[int]:
         """See Reader."""
@@ -262,17 +271,9 @@ class SqliteReader:
 
 
 def _raw(row: Row) -> RawEntry:
-    index, entry_id, header, leaf, payload, salt, about_type, about_id = row
-    about = Person(cast(str, about_type), cast(str, about_id)) if about_id is not None else None
-    return RawEntry(
-        index=cast(int, index),
-        id=cast(str, entry_id),
-        header=cast(bytes, header),
-        leaf=cast(bytes, leaf),
-        payload=cast("bytes | None", payload),
-        salt=cast("bytes | None", salt),
-        about=about,
-    )
+    index, entry_id, header, leaf, payload, salt, about_type, about_id = cast(RawRow, row)
+    about = Person(about_type, about_id) if about_type is not None and about_id is not None else None
+    return RawEntry(index=index, id=entry_id, header=header, leaf=leaf, payload=payload, salt=salt, about=about)
 
 
 def _entry(raw: RawEntry) -> Entry:

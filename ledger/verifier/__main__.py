@@ -41,9 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def check(path: Path, arguments: argparse.Namespace) -> Report:
     """The report on an export of either kind; raises Invalid where a path is neither."""
-    vkey = _key(arguments.key)
-    quorum = _bytes(arguments.witness_policy) if arguments.witness_policy else None
-    since = tuple((str(kept), _bytes(kept)) for kept in arguments.since)
+    vkey = key(arguments.key)
+    quorum = read(arguments.witness_policy) if arguments.witness_policy else None
+    since = tuple((str(kept), read(kept)) for kept in arguments.since)
     if (path / "manifest.json").is_file():
         return archive.report(path, vkey, policy=quorum, since=since)
     if (path / "checkpoint").is_file():
@@ -60,18 +60,21 @@ def tell(report: Report, *, as_json: bool) -> int:
     for finding in report.findings:
         print(str(finding), file=sys.stderr)  # noqa: T201
     if not as_json:
-        words = "nothing was found" if report.ok else f"{len(report.findings)} findings"
-        print(f"{report.size} entries, root {report.root.hex()}: {words}")  # noqa: T201
+        words = "whole" if report.ok else f"{len(report.findings)} findings"
+        counted = f"{report.size} entries, {report.checkpoints} checkpoints, {report.erased} erased"
+        print(f"{counted}, root {report.root.hex()}: {words}")  # noqa: T201
     return 0 if report.ok else 1
 
 
-def _key(text: str | None) -> str | None:
+def key(text: str | None) -> str | None:
+    """A verifier key, from its text or from a file; raises Invalid."""
     if text is None or "+" in text:
         return text
-    return _bytes(Path(text)).decode("utf-8", "replace").strip()
+    return read(Path(text)).decode("utf-8", "replace").strip()
 
 
-def _bytes(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """A file's bytes; raises Invalid."""
     try:
         return path.read_bytes()
     except OSError as exc:

@@ -16,6 +16,9 @@ from .errors import Invalid
 
 _MOST: Final = 2**53 - 1
 _LEVELS: Final = 128
+_OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_CAREFUL: Final = re.compile(rb'[\xf0-\xf4]|(?:":|[\[,])-?[0-9]+(?:[.eE]|(?<=[0-9]{16}))')
+"""What may be a number that is no small integer, or a character that sorts as no other does; or a string with such."""
 _BEYOND: Final = re.compile(rb"[\xf0-\xf4]")
 """The first byte of a character beyond U+FFFF: only those sort differently as UTF-8 and as UTF-16."""
 
@@ -25,7 +28,7 @@ def encode(value: object) -> bytes:
     try:
         # orjson's floats are not ECMAScript's, and its keys are sorted as UTF-8. All else it writes the same, and fast.
         if _whole(value):
-            data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
+            data = orjson.dumps(value, option=_OPTIONS)
             if data.isascii() or not _BEYOND.search(data):
                 return data
         return rfc8785.dumps(value)  # type: ignore[arg-type]  # it refuses what the type would
@@ -37,9 +40,13 @@ def parse(data: bytes) -> dict[str, Any] | None:
     """The object of which these are the canonical bytes; None for any other bytes."""
     try:
         value = orjson.loads(data)
-        return value if type(value) is dict and encode(value) == data else None
-    except (orjson.JSONDecodeError, Invalid):
+        if _CAREFUL.search(data) or data.count(b"{") + data.count(b"[") > _LEVELS:
+            same = encode(value) == data
+        else:
+            same = orjson.dumps(value, option=_OPTIONS) == data  # nothing in it needs to be walked through
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, Invalid):
         return None
+    return value if same and type(value) is dict else None
 
 
 def _whole(value: object) -> bool:

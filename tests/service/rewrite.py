@@ -20,15 +20,15 @@ def rewrite(database: Path, change: Callable[[dict[str, Any]], bool]) -> None:
     """Apply `change` to each payload of tenant `default`; it says whether it changed something, and one must."""
     db = apsw.Connection(str(database))
     rows: list[tuple[int, bytes, bytes, bytes]] = db.execute(  # type: ignore[assignment]  # columns of a STRICT table
-        "SELECT e.idx, e.header, p.salt, p.payload FROM entries e JOIN payloads p USING (tenant, idx)"
+        "SELECT e.idx, e.header, p.salt, p.payload FROM entries e LEFT JOIN payloads p USING (tenant, idx)"
         " WHERE tenant = 'default' ORDER BY e.idx"
     ).fetchall()
     frontier, changed = Frontier(), 0
     with db:
         for index, header, salt, payload in rows:
-            value = orjson.loads(payload)
+            value = orjson.loads(payload) if payload is not None else None
             head = orjson.loads(header)
-            if change(value):
+            if value is not None and change(value):
                 changed += 1
                 payload = canonical.encode(value)
                 head["commitment"] = entry.commitment(salt, payload)

@@ -1,0 +1,164 @@
+"""Erasure: nothing of a person is left in any file of the home, and everybody else's answers stay what they were."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.running import Service, export, instant
+
+ZOE = "zoe.quill@example.org"
+REASON = "request 4711"
+
+
+@pytest.fixture(scope="module")
+def erased(new_service: Callable[[], Service]) -> tuple[Service, dict[str, Any], dict[str, Any]]:
+    """A service in which Zoe was subject, approver and activator, and was erased; the report, and what she had."""
+    service = new_service().start()
+    for user in (ZOE, "ann", "boss"):
+        service.person(user)
+    service.train(ZOE)
+    service.train("ann")
+    had: dict[str, Any] = {"own": service.decide(ZOE)["decision_id"], "before": service.decide("ann")["decision_id"]}
+    asked = export("ann", customer="globex")
+    had["approval"] = service.call(f"user:{ZOE}", "POST", "/v1/approvals", asked)["approval_id"]
+    asked["context"]["approvals"] = [had["approval"]]
+    had["approved"] = service.call("gateway", "POST", "/v1/decisions", asked)["decision_id"]
+    wanted = {"role": "admin", "principal": f"user:{ZOE}"}
+    service.tokens["zoe-admin"] = service.call("admin", "POST", "/v1/tokens", wanted)["token"]
+    revision = service.call("auditor", "GET", "/v1/ledger/head")["active_revision"]
+    service.call("zoe-admin", "POST", "/v1/activations", {"revision": revision, "reason": "as it was"})
+    service.call("admin", "PUT", "/v1/subjects/ann", {"persona": "engineers", "customer": "acme", "manager": ZOE})
+    waiver = {"user": "ann", "scope": "data-export", "reason": f"asked for by {ZOE}", "until": _tomorrow()}
+    had["mention"] = service.call("admin", "POST", "/v1/waivers", waiver)["waiver_id"]
+    had["checkpoint"] = service.muster("ledger", "checkpoint").stdout
+    done = service.muster("ledger", "erase", ZOE, "--reason", REASON, "--approved-by", "boss", "--json")
+    return service, json.loads(done.stdout), had
+
+
+def test_the_report_says_what_was_erased_and_what_was_not(
+    erased: tuple[Service, dict[str, Any], dict[str, Any]],
+) -> None:
+    """Indices only, in the log; others' entries that name the person are listed."""
+    service, report, had = erased
+    [recorded] = report["entries"]
+    entry = service.call("auditor", "GET", f"/v1/ledger/entries/{recorded['id']}")
+    payload = json.loads(entry["payload"])
+    assert len(payload["indices"]) == report["erased"] > 8
+    assert payload["reason"] == REASON
+    assert ZOE not in entry["payload"]
+    assert [mention["id"] for mention in report["mentions"]] == [had["mention"]]
+    assert report["files"] == []
+
+
+def test_no_file_of_the_home_holds_the_person(erased: tuple[Service, dict[str, Any], dict[str, Any]]) -> None:
+    """As text, base64, hex and SHA-256, in free pages too; but for what the command itself listed."""
+    service, report, _ = erased
+    listed = [
+        service.call("auditor", "GET", f"/v1/ledger/entries/{mention['id']}")["payload"].encode()
+        for mention in report["mentions"]
+    ]
+    for path in [*service.home.rglob("*"), service.home.parent / f"{service.home.name}.log"]:
+        if path.is_file():
+            data = path.read_bytes()
+            for payload in listed:
+                data = data.replace(payload, b"")
+            for needle in _spellings(ZOE):
+                assert needle not in data, f"{path} holds {needle!r}"
+
+
+def test_the_tree_stays_whole_and_others_replay_exactly(
+    erased: tuple[Service, dict[str, Any], dict[str, Any]], tmp_path: Path
+) -> None:
+    """Verified against a checkpoint from before; what leaned on the erased approver is given again, and said so."""
+    service, report, had = erased
+    kept = tmp_path / "kept"
+    kept.write_text(had["checkpoint"])
+    found = json.loads(service.muster("ledger", "verify", "--since", str(kept), "--json").stdout)
+    assert found["ok"], found
+    assert found["erased"] == report["erased"]
+    replay = json.loads(service.muster("replay", "--json").stdout)
+    assert replay["findings"] == []
+    assert replay["erased"] >= 1
+    assert replay["leaning_on_erased"] == 1
+    for kind, leaning in (("before", 0), ("approved", 1)):
+        one = json.loads(service.muster("replay", "--id", had[kind], "--json").stdout)
+        assert (one["replayed"], one["leaning_on_erased"], one["findings"]) == (1, leaning, [])
+
+
+def test_what_was_theirs_says_erased(erased: tuple[Service, dict[str, Any], dict[str, Any]]) -> None:
+    """The record is 410, the person unknown, their token nobody's, and their approval counts no more."""
+    service, _, had = erased
+    assert service.http("GET", f"/v1/decisions/{had['own']}", role="auditor").status_code == 410
+    assert service.http("GET", f"/v1/subjects/{ZOE}", role="admin").status_code == 404
+    assert service.http("GET", "/v1/ledger/head", role="zoe-admin").status_code == 401
+    answer = service.call("gateway", "POST", "/v1/decisions", export(ZOE))
+    assert answer["allow"] is False
+    assert service.muster("explain", had["own"], want=None).returncode in (1, 2)
+
+
+def test_whoever_comes_again_begins_anew(new_service: Callable[[], Service]) -> None:
+    """After an erasure the same ID is a new person; a second erasure takes what has come since."""
+    service = new_service().start()
+    for _ in range(2):
+        service.person("eve")
+        service.train("eve")
+        assert service.decide("eve")["allow"] is True
+        service.person("boss")
+        service.muster("ledger", "erase", "eve", "--reason", "gone", "--approved-by", "boss")
+    again = json.loads(
+        service.muster("ledger", "erase", "eve", "--reason", "gone", "--approved-by", "boss", "--json").stdout
+    )
+    assert again["erased"] == 0
+    service.muster("ledger", "verify")
+    assert json.loads(service.muster("replay", "--json").stdout)["findings"] == []
+
+
+def test_what_stands_against_an_erasure(new_service: Callable[[], Service]) -> None:
+    """A legal hold, a reason that names the person, nobody who agreed, one person where two are needed."""
+    service = new_service()
+    service.env["MUSTER_ERASURE_PEOPLE"] = "2"
+    service.start()
+    for user in ("eve", "boss", "chief"):
+        service.person(user)
+    for user in ("boss", "chief"):
+        wanted = {"role": "admin", "principal": f"user:{user}"}
+        service.tokens[user] = service.call("admin", "POST", "/v1/tokens", wanted)["token"]
+    both = ["--approved-by", service.tokens["boss"], "--approved-by", service.tokens["chief"]]
+    service.muster("ledger", "hold", "eve", "--reason", "case 12")
+    refused = service.muster("ledger", "erase", "eve", "--reason", "gone", *both, want=2)
+    assert "legal hold" in refused.stderr
+    service.muster("ledger", "hold", "eve", "--reason", "case 12 is closed", "--release")
+    for arguments, words in [
+        (["--reason", "eve asked", *both], "names the person"),
+        (["--reason", "gone", *both[:2]], "two people"),
+        (["--reason", "gone", *both[:2], *both[:2]], "two people"),
+        (["--reason", "gone", "--approved-by", "boss", "--approved-by", "chief"], "two people"),
+        (["--reason", "gone", "--approved-by", "nobody"], "agreed"),
+        (["--reason", "gone", "--approved-by", "eve"], "agreed"),
+    ]:
+        assert words in service.muster("ledger", "erase", "eve", *arguments, want=2).stderr
+    assert json.loads(service.muster("ledger", "erase", "eve", "--reason", "gone", *both, "--json").stdout)["erased"] > 0
+    service.muster("ledger", "verify")
+
+
+def _spellings(text: str) -> Iterator[bytes]:
+    raw = text.encode()
+    yield raw
+    yield raw.hex().encode()
+    yield hashlib.sha256(raw).hexdigest().encode()
+    yield hashlib.sha256(raw).digest()
+    for lead in range(3):  # whatever stands before it, base64 shows it in one of three ways
+        coded = base64.b64encode(b"\0" * lead + raw)
+        yield coded[4 if lead else 0 : len(coded) - 4]
+
+
+def _tomorrow() -> str:
+    return instant(timedelta(days=1))
