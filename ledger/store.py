@@ -38,7 +38,8 @@ class Ledger(Protocol):
     def keep(self, signed: Published | Cosigned) -> Future[tuple[Receipt, ...]]:
         """Keep a checkpoint, or cosignatures, for ever; answered by no receipts.
 
-        A checkpoint MUST be refused with Conflict where it is not larger than the newest one, or larger than the log.
+        A checkpoint MUST be refused with Conflict where it is not larger than the newest one, or larger than the log, or
+        has another root than it; cosignatures where there is no such checkpoint.
         """
 
     def scrub(self, *, rewrite: bool) -> Future[tuple[Receipt, ...]]:

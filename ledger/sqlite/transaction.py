@@ -136,6 +136,8 @@ class Transaction:
             raise Conflict(f"there is a checkpoint of {newest[0]} entries already; this one has {checkpoint.size}")
         if head is None or checkpoint.size > head.frontier.size:
             raise Conflict(f"a checkpoint of {checkpoint.size} entries, where the log has fewer")
+        if checkpoint.size == head.frontier.size and checkpoint.root != head.frontier.root():
+            raise Conflict("a checkpoint of another log than this one")
         self._db.execute(_ADD_CHECKPOINT, (checkpoint.tenant, checkpoint.size, checkpoint.at, checkpoint.note))
         self.wrote = True
 

@@ -27,6 +27,7 @@ from ledger.instants import Instant
 from ledger.model import Append, Cosigned, Published, Receipt
 from ledger.prepared import PreparedAppend, prepare
 from ledger.sqlite import schema
+from ledger.sqlite.projection import Replace, replace
 from ledger.sqlite.reader import SqliteReader
 from ledger.sqlite.scrub import Scrub, scrub
 from ledger.sqlite.transaction import Transaction
@@ -40,7 +41,7 @@ _ATTEMPTS: Final = 4
 _PAUSE_S: Final = 0.05
 
 
-Work: TypeAlias = PreparedAppend | Published | Cosigned | Scrub
+Work: TypeAlias = PreparedAppend | Published | Cosigned | Scrub | Replace
 
 
 @dataclass(slots=True)
@@ -102,6 +103,13 @@ class SqliteLedger:
         """See Ledger."""
         return self._queue(lambda: Scrub(rewrite))
 
+    def replace(self, work: Replace) -> Future[Receipts]:
+        """Put rebuilt rows in the place of those that differ, and append the entry that says so, or neither.
+
+        Answered by no receipts where nothing differs; raises Stale where the rebuild has to catch up first.
+        """
+        return self._queue(lambda: work)
+
     def _queue(self, prepared: Callable[[], Work]) -> Future[Receipts]:
         future: Future[Receipts] = Future()
         future.set_running_or_notify_cancel()  # what is queued cannot be taken back
@@ -138,11 +146,13 @@ class SqliteLedger:
         try:
             while batch := self._take():
                 self._taken = batch
-                if entries := [waiting for waiting in batch if not isinstance(waiting.work, Scrub)]:
+                if entries := [waiting for waiting in batch if not isinstance(waiting.work, Scrub | Replace)]:
                     self._append(entries)
                 for waiting in batch:
                     if isinstance(waiting.work, Scrub):
                         self._scrub(waiting, waiting.work)
+                    elif isinstance(waiting.work, Replace):
+                        self._replace(waiting, waiting.work)
                 self._taken = []
         finally:
             # Also when the thread dies of a mistake of ours: nobody may wait for ever.
@@ -207,6 +217,27 @@ class SqliteLedger:
             waiting.future.set_exception(NotReady(f"the ledger's files could not be cleaned: {exc}"))
         else:
             waiting.future.set_result(())
+
+    def _replace(self, waiting: _Waiting, work: Replace) -> None:
+        """In a transaction of its own: what is refused here has written rows already."""
+        try:
+            if self._free_bytes(self._path) < self._floor:
+                raise Full("the disk is nearly full; nothing was replaced")
+            db = self._connection()
+            transaction = Transaction(db, self._watch.read(), self._watch.offset_ns)
+            db.execute("BEGIN IMMEDIATE")
+            receipts = replace(db, transaction, work)
+            grown = transaction.finish()
+            db.execute("COMMIT")
+        except LedgerError as refused:
+            self._roll_back()
+            waiting.future.set_exception(refused)
+        except apsw.Error as exc:
+            self._give_up()
+            waiting.future.set_exception(Unknown(f"it is not known whether the rows were replaced: {exc}"))
+        else:
+            self._newest = self._newest | grown
+            waiting.future.set_result(receipts)
 
     def _commit(self, db: apsw.Connection, batch: list[_Waiting]) -> None:
         reading = self._watch.read()

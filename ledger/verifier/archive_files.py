@@ -29,6 +29,10 @@ ALWAYS: Final = (
 COMPLETE: Final = ("headers.bin", "range.json", "person.json")
 FILTERS: Final = ("scope", "module", "persona", "since", "until", "decision", "incident")
 COUNTS: Final = ("rows", "entries", "erased", "headers")
+_FIELDS: Final = {
+    "format", "made_at", "made_by", "tenant", "origin", "query", "range", "counts", "files", "checkpoint",
+    "completeness", "limits",
+}  # fmt: skip
 _MOST_LINE: Final = 8 << 20
 _MOST_FILE: Final = 4 << 20
 _BLOCK: Final = 1 << 20
@@ -40,8 +44,11 @@ Tell: TypeAlias = Callable[[int | None, str | None, str], None]
 
 def opened(folder: Path, name: str) -> io.BufferedReader:
     """A file of the folder itself, never through a link; raises Invalid."""
+    flags = os.O_RDONLY
+    for more in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):  # not every system has each
+        flags |= getattr(os, more, 0)
     try:
-        fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(folder / name, flags)
     except OSError as exc:
         raise Invalid(f"{name} cannot be read: {exc.strerror}") from exc
     file = os.fdopen(fd, "rb")
@@ -95,6 +102,7 @@ def manifest(data: bytes) -> dict[str, Any]:
 def _shape(value: dict[str, Any]) -> Iterator[tuple[str, bool]]:
     query, span, counts, files = (_object(value, name) for name in ("query", "range", "counts", "files"))
     completeness, limits = _object(value, "completeness"), value.get("limits")
+    yield "its fields", value.keys() == _FIELDS
     yield "format", value.get("format") == FORMAT
     for name in ("tenant", "origin", "checkpoint"):
         yield name, isinstance(value.get(name), str)
@@ -105,7 +113,7 @@ def _shape(value: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         yield f"query.{name}", query.get(name) is None or entries.is_instant(str(query[name]))
     yield "range", span.keys() == {"start", "stop"} and all(_count(n) for n in span.values())
     yield "counts", counts.keys() == set(COUNTS) and all(_count(n) for n in counts.values())
-    yield "files", all(_file(described) for described in files.values())
+    yield "files", bool(files) and all(_file(described) for described in files.values())
     yield "completeness", isinstance(completeness.get("proved"), bool) and isinstance(completeness.get("why"), str)
     yield "limits", _texts(limits)
 
