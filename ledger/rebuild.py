@@ -99,7 +99,9 @@ class Rebuild:
         self.made = Projection(open_scratch(folder), tenant, lambda _, committed: committed)
         self._progress = progress
         self._wrong: list[str] = []
-        self._wanted = {said.size: said for said in (*known, *self._signed()) if said.size}
+        self._wanted: dict[int, set[bytes]] = {}
+        for said in (*known, *self._signed()):
+            self._wanted.setdefault(said.size, set()).add(said.root)
         self._matched = 0
 
     def close(self) -> None:
@@ -173,13 +175,13 @@ class Rebuild:
         self.made.settle()
 
     def _check_root(self) -> None:
-        said = self._wanted.get(self.made.size)
-        if said is None:
+        roots, size = self._wanted.get(self.made.size), self.made.size
+        if roots is None:
             return
-        if said.root == self.made.frontier.root():
-            self._matched = max(self._matched, said.size)
+        if roots == {self.made.frontier.root()}:
+            self._matched = max(self._matched, size)
         else:
-            self._wrong.append(f"the first {said.size} entries are not those that a checkpoint was made of")
+            self._wrong.append(f"the first {size} entries are not those that a checkpoint was made of")
 
     def _compare(self, table: Table) -> None:
         after: Key | None = None

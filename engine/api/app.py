@@ -6,11 +6,12 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.api import credentials, decisions, learning, ledger, operations, people, problems
+from engine.api import credentials, decisions, learning, ledger, operations, people, problems, upkeep
 from engine.api.reading import Envelope
 from engine.api.services import OPERATOR_SCOPE, Services
 from engine.runtime import Runtime
 from engine.web import entering, lessons, taking, training
+from engine.web import ledger as ledger_pages
 
 
 def create_app(runtime: Runtime) -> FastAPI:
@@ -26,9 +27,9 @@ def create_app(runtime: Runtime) -> FastAPI:
     )
     app.state.services = Services.of(runtime)
     problems.install(app)
-    for room in (decisions, people, learning, credentials, ledger, operations):
+    for room in (decisions, people, learning, credentials, ledger, upkeep, operations):
         app.include_router(room.router)
-    for pages in (entering, training, lessons, taking):
+    for pages in (entering, training, lessons, taking, ledger_pages):
         app.include_router(pages.router)
     app.add_middleware(Envelope)
     return app

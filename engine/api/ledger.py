@@ -8,14 +8,16 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
-from engine.api.reading import Body, StrictQuery, Text, body, documented
+from engine.api.reading import Body, Identifier, Name, StrictQuery, Text, body, documented
 from engine.api.services import Authenticated, call, services
+from engine.entries.copies import Copies
 from engine.errors import BadRequest, FieldError, Forbidden, NotFound
 from engine.publishing.keys import read_key
 from engine.publishing.tiles import content
 from ledger import note, tiles
 from ledger.errors import Malformed
-from ledger.model import JSON, Entry, StoredCheckpoint
+from ledger.model import JSON, Entry, Person, StoredCheckpoint
+from ledger.verifier import archive
 from ledger.verify import verify
 
 router = APIRouter(dependencies=[StrictQuery], tags=["ledger"])
@@ -36,6 +38,14 @@ class AlarmBody(Body):
     """Why an alarm is over."""
 
     reason: Text
+
+
+class ArchiveBody(Body):
+    """The SHA-256 of an evidence archive's manifest, what the archive is called, and the one person it is about."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    name: Name
+    user: Identifier | None = None
 
 
 @router.get("/v1/ledger/head", summary="Size and root of the log, unsigned")
@@ -59,7 +69,8 @@ async def checkpoint(call: Authenticated, size: Annotated[int | None, Query(ge=0
     found = call.services.runtime.reader.checkpoint(call.tenant, size)
     if found is None and size is not None:
         raise NotFound(f"there is no checkpoint of {size} entries; proofs of consistency lead to any")
-    return _checkpoint(call.services.checkpoints.key(call.tenant), found or await _made(call))
+    made = _checkpoint(call.services.checkpoints.key(call.tenant), found or await _made(call))
+    return {**made, "alarms": _alarms(call)}
 
 
 @router.post("/v1/ledger/checkpoint", summary="Make a checkpoint now")
@@ -67,7 +78,29 @@ async def make_checkpoint(call: Authenticated) -> dict[str, Any]:
     """A checkpoint over all that is committed: the newest one, where nothing was appended since."""
     await call.may("ledger.checkpoint")
     made = await _made(call)
-    return _checkpoint(call.services.checkpoints.key(call.tenant), made)
+    return {**_checkpoint(call.services.checkpoints.key(call.tenant), made), "alarms": _alarms(call)}
+
+
+@router.get("/v1/ledger/witnesses", summary="Who cosigns the log, and whether the policy is satisfied")
+async def witnesses(call: Authenticated) -> dict[str, Any]:
+    """`satisfied` is about the newest checkpoint, `satisfied_size` the newest one that has its quorum."""
+    await call.may("ledger.read")
+    return call.services.witnesses.described(call.tenant)
+
+
+@router.post(
+    "/v1/ledger/alarms/{witness:path}/clearance",
+    openapi_extra=documented(AlarmBody),
+    summary="Say that an alarm of a fork is over",
+)
+async def clear_alarm(
+    call: Authenticated, witness: str, wanted: Annotated[AlarmBody, Depends(body(AlarmBody))]
+) -> dict[str, Any]:
+    """An entry with the reason; a witness that holds anything else than what was cleared raises the alarm again."""
+    await call.may("alarm.clear")
+    once = call.once("alarm.clear", witness, wanted.reason)
+    entry = await call.services.witnesses.alarms.clear(once, witness, wanted.reason)
+    return {"witness": witness, "entry": entry.id, "index": entry.index, "at": entry.at}
 
 
 @router.get("/v1/ledger/checkpoints", summary="Checkpoints, the newest first")
@@ -94,6 +127,22 @@ async def rotate(call: Authenticated, wanted: Annotated[RotationBody, Depends(bo
         signer = read_key(wanted.new_key, "/new_key") if wanted.new_key else None
         entry = await call.services.checkpoints.rotate(call.caller, wanted.reason, once, signer)
     return {"entry": entry.id, "index": entry.index, "at": entry.at, "vkey": entry.value["vkey"]}
+
+
+@router.post(
+    "/v1/ledger/archives", openapi_extra=documented(ArchiveBody), summary="Sign and record an evidence archive"
+)
+async def sign_archive(
+    call: Authenticated, wanted: Annotated[ArchiveBody, Depends(body(ArchiveBody))]
+) -> dict[str, Any]:
+    """The log's key signs the archive's manifest, and the log records that there is such a copy."""
+    person = Person(type="user", id=wanted.user) if wanted.user is not None else None
+    await call.may("ledger.copy", person)
+    signed = call.services.checkpoints.signed(call.tenant, archive.signed_text(wanted.sha256))
+    once = call.once("ledger.copy", "archive", wanted.model_dump())
+    about = call.services.runtime.ref(call.tenant, person)
+    entry, _ = await Copies(call.services.writer).record("archive", wanted.name, wanted.sha256, once, about=about)
+    return {"id": entry.id, "index": entry.index, "at": entry.at, "note": signed}
 
 
 @router.get("/v1/ledger/entries", summary="Entries of the log, in order")
@@ -217,6 +266,10 @@ async def _reader_of(request: Request, tenant: str) -> str:
     if caller.tenant != tenant:
         raise Forbidden("this token is of another tenant")
     return "private"
+
+
+def _alarms(call: Authenticated) -> list[JSON]:
+    return [alarm.described() for alarm in call.services.witnesses.alarms.of(call.tenant)]
 
 
 async def _made(call: Authenticated) -> StoredCheckpoint:

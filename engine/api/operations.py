@@ -12,7 +12,7 @@ from engine.access import tokens
 from engine.api import problems
 from engine.api.reading import Body, StrictQuery, Text, body, documented
 from engine.api.services import Authenticated, services
-from ledger.model import Entry, Receipt
+from ledger.model import JSON, Entry, Receipt
 
 router = APIRouter(dependencies=[StrictQuery], tags=["operations"])
 
@@ -109,11 +109,13 @@ async def alive() -> dict[str, Any]:
 
 @router.get("/readyz", summary="Can this service decide now?", response_model=None)
 async def ready(request: Request) -> JSONResponse | dict[str, Any]:
-    """Ready, or a 503 that says what is missing."""
-    missing = services(request).runtime.not_ready()
+    """Ready, or a 503 that says what is missing; `alarms` of a fork stand in both, and do not stop decisions."""
+    found = services(request)
+    missing = found.runtime.not_ready()
+    alarms: list[JSON] = [alarm.described() for alarm in found.witnesses.alarms.all()]
     if missing is None:
-        return {"status": "ready"}
-    return problems.document(503, "not-ready", "Not able to decide now", missing)
+        return {"status": "ready", "alarms": alarms}
+    return problems.document(503, "not-ready", "Not able to decide now", missing, alarms=alarms)
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

@@ -31,6 +31,7 @@ from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
 from engine.errors import BadRequest, FieldError, NotFound, Unauthenticated
 from engine.publishing.checkpoints import Checkpoints
+from engine.publishing.witnesses import Witnesses
 from engine.runtime import DEFAULT_TENANT, Runtime
 from engine.training.accommodations import Accommodations
 from engine.training.attempts import Attempts
@@ -75,6 +76,7 @@ class Services:
     badge_key: Ed25519PrivateKey
     revocations: Revocations
     checkpoints: Checkpoints
+    witnesses: Witnesses
     metrics: Metrics
 
     @classmethod
@@ -83,6 +85,7 @@ class Services:
         writer = Writer(runtime)
         results, issued = Results(writer), Tokens(writer)
         attempts = Attempts(writer, results, Library(runtime.home.content))
+        witnesses = Witnesses(Checkpoints(writer))
         return cls(
             runtime=runtime,
             writer=writer,
@@ -107,8 +110,9 @@ class Services:
             regrades=Regrades(attempts),
             badge_key=load_key(runtime.home.badge_key),
             revocations=Revocations(),
-            checkpoints=Checkpoints(writer),
-            metrics=Metrics(),
+            checkpoints=witnesses.checkpoints,
+            witnesses=witnesses,
+            metrics=Metrics.of(witnesses),
         )
 
     def issuer(self, tenant: str) -> Issuer:

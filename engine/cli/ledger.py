@@ -7,26 +7,38 @@ runs.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from engine.cli import output
+from engine.cli import evidence, output, upkeep
 from engine.cli.audit import open_reader
 from engine.cli.client import call
 from engine.cli.operating import Subparsers, tenant
-from engine.errors import BadRequest, NotFound
+from engine.errors import BadRequest, MusterError, NotFound
+from engine.home import Home
 from engine.publishing import tiles
+from engine.publishing.alarms import standing
+from engine.publishing.outside import Outside
+from engine.runtime import DEFAULT_TENANT
 from engine.settings import Settings
+from ledger.errors import LedgerError
 from ledger.model import JSON
+from ledger.verifier import __main__ as offline
+from ledger.verifier.errors import Invalid
 from ledger.verifier.note import parse_key
-from ledger.verify import verify
+from ledger.verify import Trust, verify
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
     ledger = commands.add_parser("ledger", help="the log").add_subparsers(required=True, metavar="COMMAND")
 
-    _command(ledger, "verify", "recompute the log from its raw entries", _verify)
+    verifying = tenant(ledger.add_parser("verify", help="recompute the log from its raw entries, or check an export"))
+    verifying.add_argument("path", nargs="?", type=Path, metavar="PATH", help="an evidence archive, or tlog-tiles")
+    offline.add_options(verifying)
+    verifying.set_defaults(run=_verify)
 
     _command(ledger, "checkpoint", "the newest signed checkpoint; made now, if the log has grown", _checkpoint)
 
@@ -36,6 +48,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
     export = _command(ledger, "export", "the log, or evidence from it, for somebody else to check", _export)
     export.add_argument("--tiles", type=Path, metavar="DIR", help="the log as C2SP tlog-tiles; kept up if it is there")
+    evidence.add_options(export)
 
     rotate = _command(ledger, "rotate-key", "hand over to a new log key, signed by the old one", _rotate)
     rotate.add_argument("--reason", required=True)
@@ -53,9 +66,20 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     hold.add_argument("--reason", required=True)
     hold.add_argument("--release", action="store_true", help="release it")
 
+    _command(ledger, "witnesses", "who cosigns the log; 1 without a quorum, or while an alarm stands", _witnesses)
+
+    clear = _command(ledger, "clear-alarm", "say that a witness's alarm of a fork is over; for admins", _clear_alarm)
+    clear.add_argument("witness", metavar="WITNESS", help="the name of its key")
+    clear.add_argument("--reason", required=True)
+
+    upkeep.add(ledger)
+
     adjust = _command(ledger, "adjust-clock", "believe a clock that moved; takes two admins' tokens", _adjust_clock)
     adjust.add_argument("--token", action="append", required=True, metavar="TOKEN", help="give it twice, of two people")
     adjust.add_argument("--reason", required=True)
+
+    for command in ledger.choices.values():  # every one, whichever room added it
+        command.set_defaults(run=partial(_after_alarms, command.get_default("run")))
 
 
 def _command(ledger: Subparsers[argparse.ArgumentParser], name: str, words: str, run: Any) -> argparse.ArgumentParser:
@@ -65,18 +89,40 @@ def _command(ledger: Subparsers[argparse.ArgumentParser], name: str, words: str,
     return parser
 
 
+def _after_alarms(run: Any, arguments: argparse.Namespace, settings: Settings) -> int:
+    """Tell of every alarm that stands, then do what the command does; what cannot be read is for it to say."""
+    try:
+        with open_reader(settings, getattr(arguments, "tenant", DEFAULT_TENANT)) as reader:
+            for name in reader.tenants():
+                for alarm in standing(reader, name).values():
+                    output.progress(str(alarm))
+    except (MusterError, LedgerError, OSError, ValueError):
+        pass
+    return int(run(arguments, settings))
+
+
 def _verify(arguments: argparse.Namespace, settings: Settings) -> int:
+    try:
+        if arguments.path is not None:
+            return offline.tell(offline.check(arguments.path, arguments), as_json=arguments.json)
+        trust = _trust(arguments, settings)
+    except Invalid as exc:
+        raise BadRequest(str(exc)) from exc
     with open_reader(settings, arguments.tenant) as reader:
-        report = verify(reader, arguments.tenant)
-    if arguments.json:
-        output.machine(report.described())
-    for finding in report.findings:
-        place = f"entry {finding.index} ({finding.id}): " if finding.index is not None else ""
-        output.progress(f"{place}{finding.check}: {finding.detail}")
-    if not arguments.json:
-        words = "the log is whole" if report.ok else f"{len(report.findings)} findings"
-        print(f"{report.size} entries, root {report.root.hex()}: {words}")
-    return output.YES if report.ok else output.NO
+        report = verify(reader, arguments.tenant, trust)
+    return offline.tell(report, as_json=arguments.json)
+
+
+def _trust(arguments: argparse.Namespace, settings: Settings) -> Trust:
+    """Checkpoints that were kept elsewhere: given, and the one beside the database; and the witnesses."""
+    outside = Outside(settings.log.outside or Home(settings.home).checkpoints).path(arguments.tenant)
+    kept = [*arguments.since, *([outside] if outside.exists() else [])]
+    quorum = arguments.witness_policy
+    return Trust(
+        known=tuple((str(path), offline.read(path)) for path in kept),
+        quorum=offline.read(quorum) if quorum is not None else None,
+        key=offline.key(arguments.key),
+    )
 
 
 def _checkpoint(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -117,8 +163,10 @@ def _prove(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _export(arguments: argparse.Namespace, settings: Settings) -> int:
+    if (arguments.tiles is None) is not evidence.asked(arguments):
+        raise BadRequest("--out DIR for an evidence archive, or --tiles DIR for the log as tiles: one of them")
     if arguments.tiles is None:
-        raise BadRequest("--tiles DIR: say where the log is to be written")
+        return evidence.export(arguments, settings)
     made = _made(arguments, settings)
     if isinstance(made, int):
         return made
@@ -195,6 +243,45 @@ def _hold(arguments: argparse.Namespace, settings: Settings) -> int:
         output.machine(answer.body)
     else:
         print(f"{event}: entry {answer.body['index']} ({answer.body['hold_id']})")
+    return output.YES
+
+
+def _witnesses(arguments: argparse.Namespace, settings: Settings) -> int:
+    answer = call(settings, arguments.tenant, "GET", "/v1/ledger/witnesses")
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    told: dict[str, Any] = answer.body
+    if arguments.json:
+        output.machine(told)
+    else:
+        _tell_witnesses(told)
+    return output.YES if told["satisfied"] is not False and not told["alarms"] else output.NO
+
+
+def _tell_witnesses(told: dict[str, Any]) -> None:
+    if told["quorum"] is None:
+        print("no policy is configured (MUSTER_WITNESS_POLICY), so nobody cosigns the log")
+        return
+    rows = [("WITNESS", "COSIGNED", "WHEN", "STATE")]
+    for each in told["witnesses"]:
+        state = "FORK ALARM" if each["alarm"] else each["error"] or ("up to date" if each["url"] else "is not asked")
+        rows.append((each["name"], str(each["size"]), each["at"] or "never", state))
+    wide = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, wide, strict=False)), row[3]]))
+    newest = "satisfied" if told["satisfied"] else f"not satisfied (newest that is: {told['satisfied_size'] or 'none'})"
+    print(f"checkpoint of {told['size']} entries, quorum {told['quorum']}: {newest}")
+
+
+def _clear_alarm(arguments: argparse.Namespace, settings: Settings) -> int:
+    path = f"/v1/ledger/alarms/{quote(arguments.witness, safe='')}/clearance"
+    answer = call(settings, arguments.tenant, "POST", path, {"reason": arguments.reason})
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        return output.refused(answer.status, answer.body)
+    if arguments.json:
+        output.machine(answer.body)
+    else:
+        print(f"the alarm of {arguments.witness} is cleared at {answer.body['at']} (entry {answer.body['index']})")
     return output.YES
 
 

@@ -87,11 +87,17 @@ def _status(arguments: argparse.Namespace, settings: Settings) -> int:
         return output.UNAVAILABLE
     answer = call(settings, DEFAULT_TENANT, "GET", "/readyz")
     ready = answer.status == 200
-    detail: JSON = None if ready or not isinstance(answer.body, dict) else answer.body.get("detail")
+    body = answer.body if isinstance(answer.body, dict) else {}
+    detail, alarms = None if ready else body.get("detail"), body.get("alarms")
+    for alarm in alarms if isinstance(alarms, list) else ():
+        if isinstance(alarm, dict):
+            output.progress(f"FORK ALARM: {alarm['reason']} (log of {alarm['tenant']}, witness {alarm['witness']})")
     if arguments.json:
-        output.machine({"running": True, "pid": service.pid, "ready": ready, "missing": detail})
+        output.machine({"running": True, "pid": service.pid, "ready": ready, "missing": detail, "alarms": alarms})
     else:
         print(f"running (process {service.pid}), " + ("ready" if ready else f"not able to decide: {detail}"))
+    if ready and alarms:
+        return output.NO
     return output.YES if ready else output.UNAVAILABLE
 
 

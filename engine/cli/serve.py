@@ -67,7 +67,8 @@ async def serve(settings: Settings, *, demo: bool) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         found: Services = app.state.services
-        beside = [asyncio.create_task(what.run()) for what in (Keeper(found.attempts), found.checkpoints)]
+        aside = (Keeper(found.attempts), found.checkpoints, found.witnesses)
+        beside = [asyncio.create_task(what.run()) for what in aside]
         serving = asyncio.create_task(server.serve(sockets=listeners))
         listening = asyncio.create_task(server.listening.wait())
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,6 +79,7 @@ async def serve(settings: Settings, *, demo: bool) -> int:
         await serving
         for task in beside:
             task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         return YES if server.started else UNAVAILABLE
 
 

@@ -27,6 +27,8 @@ _MOST_INDICES: Final = 50_000
 _ATTEMPTS: Final = 5
 _PAUSE_SECONDS: Final = 0.2
 _ASIDE: Final = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "lock")
+_PROGRAMS: Final = "opa"
+"""The folder of OPA's binaries, which are somebody else's and named by their hash: any short name stands in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,8 @@ class Erasures:
         """Files of the home besides the ledger that name the person."""
         home, pattern = self.writer.runtime.home.path, _mentions(person.id)
         for path in sorted(home.rglob("*")):
-            if path.is_file() and path.name not in _ASIDE and _named_in(path, person, pattern):
+            aside = path.name in _ASIDE or path.parent.name == _PROGRAMS
+            if path.is_file() and not aside and _named_in(path, person, pattern):
                 yield str(path.relative_to(home))
 
 

@@ -38,8 +38,7 @@ class Checkpoints:
     signer: Signer = field(init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _grown: dict[str, float] = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when there is a new checkpoint; witnesses wait for it."""
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def __post_init__(self) -> None:
         """Load the key; refuse one that the log does not name; raises SetupError."""
@@ -94,14 +93,38 @@ class Checkpoints:
                 await asyncio.wrap_future(self.runtime.ledger.keep(published))
             except LedgerError as exc:
                 raise Unavailable(f"the checkpoint could not be kept, so it does not count: {exc}") from exc
-            self.runtime.outside.write(tenant, published.note)
-        self.changed.set()
+            try:
+                self.runtime.outside.write(tenant, published.note)
+            finally:  # it is kept: those who wait for it see it, whatever the other disk does
+                async with self._changed:
+                    self._changed.notify_all()
         return self.newest(tenant)
+
+    def signed(self, tenant: str, text: str) -> str:
+        """A note of a text that is no checkpoint, signed by the key that the log names; raises NotFound, Unavailable."""
+        key = self.key(tenant)
+        if key is None:
+            raise NotFound(f"the log of {tenant} names no key yet: make a checkpoint first")
+        if key.public != self.signer.public:
+            raise Unavailable("the log's key hands over just now: send it again")
+        return note.signed(text, key.name, self.signer)
 
     async def covering(self, tenant: str, size: int) -> StoredCheckpoint:
         """The newest checkpoint, which has at least `size` entries; made now if need be."""
         newest = self.runtime.reader.checkpoint(tenant)
         return newest if newest is not None and newest.size >= size else await self.make(tenant)
+
+    async def beyond(self, tenant: str, size: int) -> StoredCheckpoint:
+        """Wait until there is a checkpoint of more than `size` entries; the newest one."""
+
+        def newest() -> StoredCheckpoint | None:
+            found = self.runtime.reader.checkpoint(tenant)
+            return found if found is not None and found.size > size else None
+
+        async with self._changed:
+            while (found := newest()) is None:
+                await self._changed.wait()
+            return found
 
     async def prove(self, tenant: str, entry_id: str) -> tuple[Entry, list[bytes], StoredCheckpoint]:
         """An entry, the hashes that lead from it to a checkpoint's root, and that checkpoint; raises NotFound."""

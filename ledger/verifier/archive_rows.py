@@ -18,7 +18,7 @@ Payload: TypeAlias = dict[str, Any]
 
 KINDS: Final = frozenset({"certification", "decision", "result", "revocation", "waiver"})
 COLUMNS: Final = (
-    "user", "persona", "tracks", "module", "version", "tier", "scopes", "score", "passed", "attempt", "issued",
+    "user", "type", "persona", "tracks", "module", "version", "tier", "scopes", "score", "passed", "attempt", "issued",
     "expires", "policy_ids", "runbook_ids", "kind", "action", "verdict", "allow", "denials", "evidence", "entry_id",
     "index", "at", "leaf",
 )  # fmt: skip
@@ -61,7 +61,8 @@ def expected(
     person = entries.named(header.kind, value)
     if header.kind in ("revocation", "waiver", "decision") and not _states_persona(value):
         row["persona"] = _at(directory(person) or {}, "directory.persona") if person else None
-    row |= {"user": _at(value, "input.subject.id" if header.kind == "decision" else "person.id")}
+    whom = "input.subject" if header.kind == "decision" else "person"
+    row |= {"user": _at(value, f"{whom}.id"), "type": _at(value, f"{whom}.type")}
     row |= {"kind": header.kind, "entry_id": header.id, "index": index, "at": header.at, "leaf": leaf.hex()}
     return row
 
@@ -72,7 +73,7 @@ def fits(query: dict[str, Any], row: Row, value: Payload) -> bool:
     asked: list[tuple[Any, Callable[[], bool]]] = [
         (since, lambda: row["at"] >= since),
         (until, lambda: row["at"] < until),
-        (query.get("subjects") or None, lambda: row["user"] in query["subjects"]),
+        (query.get("subjects") or None, lambda: row["type"] == "user" and row["user"] in query["subjects"]),
         (query.get("scope"), lambda: query["scope"] in row["scopes"]),
         (query.get("module"), lambda: query["module"] in [row["module"], *_modules(row["kind"], value)]),
         (query.get("persona"), lambda: row["persona"] == query["persona"]),

@@ -33,13 +33,15 @@ BELOW = {
     "engine.publishing": {"ledger", "engine.runtime", "engine.access", "engine.entries", "engine.publishing.outside"},
     "engine.credentials": {"ledger", "engine.content"},
     "engine.replay": {"ledger", "engine.opa", "engine.bundling", "engine.decide"},
+    "engine.reports": {"ledger", "engine.publishing.outside"},
+    "engine.upkeep": {"ledger", "engine.publishing.outside"},
     "engine.api": {
         "ledger", "engine.content", "engine.credentials", "engine.runtime", "engine.access", "engine.decide",
-        "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside",
+        "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside", "engine.upkeep",
     },
     "engine.web": {
         "ledger", "engine.api", "engine.content", "engine.credentials", "engine.runtime", "engine.access",
-        "engine.decide", "engine.entries", "engine.training",
+        "engine.decide", "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside",
     },
     "engine.api.app": {"engine.api", "engine.web", "engine.runtime"},
 }  # fmt: skip

@@ -35,7 +35,7 @@ class _Ledger:
 
     def objects(self, tenant: str, names: list[str]) -> dict[str, tuple[int, JSON]]:
         assert tenant == "default"
-        return {name: (1 if self.state else -1, self.state) for name in names}
+        return dict.fromkeys(names, (1 if self.state else -1, self.state))
 
     async def append(self, append: Append) -> None:
         if not self.ready:

@@ -34,7 +34,7 @@ _operations := {
 		"change_window.create", "waiver.create", "certification.revoke", "token.create", "token.list", "token.revoke",
 		"policy.activate", "ledger.read", "ledger.verify", "ledger.checkpoint", "ledger.copy", "log.rotate", "alarm.clear",
 		"hold.place", "subject.erase", "clock.adjust", "session.create", "training.read", "badge.read", "statement.read",
-		"module.read", "regrade.propose", "regrade.review", "accommodation.grant",
+		"module.read", "regrade.propose", "regrade.review", "accommodation.grant", "ledger.rebuild",
 	},
 	"person": {"approval.create"},
 	"learner-session": set(),

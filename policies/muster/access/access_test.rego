@@ -9,6 +9,7 @@ _all := {
 	"training.read", "module.read", "badge.read", "statement.read", "attempt.start", "attempt.read", "attempt.save",
 	"attempt.submit", "attempt.step", "attempt.report", "regrade.propose", "regrade.review", "accommodation.grant",
 	"ledger.checkpoint", "ledger.copy", "log.rotate", "alarm.clear", "hold.place", "subject.erase",
+	"ledger.rebuild",
 }
 
 # What a learner does, and nobody for them.
