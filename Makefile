@@ -32,4 +32,7 @@ fmt: .venv ## write everything in its one format
 	.venv/bin/ruff check --fix .
 	"$$(.venv/bin/muster opa path)" fmt --write policies
 
-.PHONY: help run demo test check fmt
+bench-ledger: .venv ## measure the ledger at 10 million entries (11 GB in build/); BENCH="--entries 1000000" for less
+	@.venv/bin/python -m benchmarks.ledger $(BENCH)
+
+.PHONY: help run demo test check fmt bench-ledger

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 from ledger.errors import Malformed
 
 EMPTY_ROOT: Final = sha256(b"").digest()
-TILE_HEIGHT: Final = 8
-"""Of the complete subtrees those of 256, 65,536, ... leaves are kept; a tile of C2SP tlog-tiles is 256 of one level."""
+STEP: Final = 4
+"""Of the complete subtrees those of 16, 256, 4,096, ... leaves are kept, so a proof reads at most 15 hashes a level."""
 
 
 def empty_root() -> bytes:
@@ -36,7 +36,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The root of a complete subtree of 256**level leaves, the `index`-th of its level."""
+    """The root of a complete subtree of 16**level leaves, the `index`-th of its level."""
 
     level: int
     index: int
@@ -44,7 +44,7 @@ class Completed:
 
 
 class Hashes(Protocol):
-    """Where proofs find the tree: roots of complete subtrees of 256**level leaves; level 0 is the leaves."""
+    """Where proofs find the tree: roots of complete subtrees of 16**level leaves; level 0 is the leaves."""
 
     def __call__(self, level: int, start: int, stop: int) -> Sequence[bytes]:
         """Those numbered start <= n < stop; the caller asks only for what is complete."""
@@ -60,15 +60,15 @@ class Frontier:
         self._roots: list[bytes] = []
 
     def append(self, leaf: bytes) -> list[Completed]:
-        """Add one leaf hash; answers the subtrees of 256, 65,536, ... leaves that it completes."""
+        """Add one leaf hash; answers the subtrees of 16, 256, ... leaves that it completes."""
         completed = []
         index, height = self.size, 0
         while index & 1:
             leaf = node_hash(self._roots.pop(), leaf)
             index >>= 1
             height += 1
-            if height % TILE_HEIGHT == 0:
-                completed.append(Completed(height // TILE_HEIGHT, index, leaf))
+            if height % STEP == 0:
+                completed.append(Completed(height // STEP, index, leaf))
         self._roots.append(leaf)
         self.size += 1
         return completed
@@ -104,7 +104,7 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
 class Subtrees:
     """Roots of parts of a log, each computed once: all of what two neighbours' proofs share is at hand.
 
-    A root is at most 128 hashes away, at any size of the log, so a proof takes O(log n).
+    A root is at most 8 hashes away, at any size of the log, so a proof takes O(log n).
     """
 
     def __init__(self, hashes: Hashes, *, most: int = 4096) -> None:
@@ -130,8 +130,8 @@ class Subtrees:
     def _complete(self, start: int, height: int) -> bytes:
         key = (start, height)
         if key not in self._known:
-            level, above = divmod(height, TILE_HEIGHT)
-            first = start >> level * TILE_HEIGHT
+            level, above = divmod(height, STEP)
+            first = start >> level * STEP
             row = list(self._hashes(level, first, first + (1 << above)))
             if len(row) != 1 << above:
                 raise Malformed(f"the log has not all hashes of level {level} from {first} on")

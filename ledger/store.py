@@ -38,8 +38,8 @@ class Ledger(Protocol):
     def keep(self, signed: Published | Cosigned) -> Future[tuple[Receipt, ...]]:
         """Keep a checkpoint, or cosignatures, for ever; answered by no receipts.
 
-        A checkpoint MUST be refused with Conflict where it is not larger than the newest one, or larger than the log, or
-        has another root than it; cosignatures where there is no such checkpoint.
+        MUST be refused with Conflict: a checkpoint that is not larger than the newest one, or larger than the log, or
+        of another root than it; cosignatures of a checkpoint that is not there.
         """
 
     def scrub(self, *, rewrite: bool) -> Future[tuple[Receipt, ...]]:
@@ -106,7 +106,7 @@ class Reader(Protocol):
     # The log as others check it.
 
     def hashes(self, tenant: str, level: int, start: int, stop: int) -> list[bytes]:
-        """Roots of the complete subtrees of 256**level entries, start <= number < stop; see merkle.Hashes."""
+        """Roots of the complete subtrees of 16**level entries, start <= number < stop; see merkle.Hashes."""
 
     def headers(self, tenant: str, start: int, stop: int) -> list[bytes]:
         """The stored headers start <= index < stop, of at most some hundred entries: what leaves are made of."""

@@ -90,6 +90,7 @@ class _Verifier:
             size = head.size if head else 0
             self._read_to(size)
             root = self._log.root()
+            self._compare_nodes(self._log.tail())
             if head is not None:
                 self._compare_head(head, root)
                 self._outside()
@@ -140,12 +141,17 @@ class _Verifier:
             self._compare_nodes()
             self._compare_keys()
 
-    def _compare_nodes(self) -> None:
-        """The tree's kept nodes, of whatever blocks were completed."""
-        for level, index, node in self._log.nodes:
-            if self._reader.hashes(self._tenant, level, index, index + 1) != [node]:
-                first = index << 8 * level
-                self._found(first, None, "nodes", f"the kept root of entries {first} to {first + (1 << 8 * level) - 1}")
+    def _compare_nodes(self, *more: tuple[int, int, list[bytes]]) -> None:
+        """The tree's kept nodes, of whatever subtrees were completed."""
+        for level, first, nodes in (*self._log.nodes, *more):
+            kept = self._reader.hashes(self._tenant, level, first, first + len(nodes))
+            if kept == nodes:
+                continue
+            pairs = enumerate(zip(nodes, kept, strict=False))
+            wrong = next((n for n, (ours, theirs) in pairs if ours != theirs), len(kept))
+            start = (first + min(wrong, len(nodes) - 1)) << 4 * level
+            detail = f"the kept root of entries {start} to {start + (1 << 4 * level) - 1} is not theirs, or not there"
+            self._found(start, None, "nodes", detail)
         self._log.nodes.clear()
 
     def _compare_keys(self) -> None:
@@ -260,9 +266,10 @@ class _Verifier:
             self._found(raw.index, raw.id, "index", "the entry is before the first")
         for index in self._reader.loose_payloads(self._tenant):
             self._found(index, None, "payload", "there is a payload and no entry for it")
-        for level in range(1, 8):
-            surplus = self._reader.hashes(self._tenant, level, 0, _FAR)
-            if len(surplus) > self._reader.head(self._tenant).size >> 8 * level:
+        for level in range(1, 16):
+            beyond = self._log.size >> 4 * level
+            surplus = len(self._reader.hashes(self._tenant, level, beyond, _FAR))
+            if surplus > (self._reader.head(self._tenant).size >> 4 * level) - beyond:
                 self._found(None, None, "nodes", f"more roots of level {level} are kept than the log has subtrees")
         for raw in self._reader.raw_entries(self._tenant, self._reader.head(self._tenant).size, _FAR):
             if raw.index < self._reader.head(self._tenant).size:

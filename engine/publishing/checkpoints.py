@@ -101,7 +101,7 @@ class Checkpoints:
         return self.newest(tenant)
 
     def signed(self, tenant: str, text: str) -> str:
-        """A note of a text that is no checkpoint, signed by the key that the log names; raises NotFound, Unavailable."""
+        """A note of a text that is no checkpoint, by the key that the log names; raises NotFound, Unavailable."""
         key = self.key(tenant)
         if key is None:
             raise NotFound(f"the log of {tenant} names no key yet: make a checkpoint first")

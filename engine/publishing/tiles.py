@@ -15,6 +15,7 @@ from engine.errors import BadRequest, Conflict
 from engine.publishing.outside import contradicts
 from ledger import tiles
 from ledger.errors import Malformed
+from ledger.merkle import STEP
 from ledger.model import StoredCheckpoint
 from ledger.store import Reader
 from ledger.tiles import Tile
@@ -40,7 +41,7 @@ def content(reader: Reader, tenant: str, tile: Tile) -> bytes:
         entries = reader.headers(tenant, tile.start, stop)
         data, whole = tiles.bundle(entries), len(entries) == tile.width
     else:
-        hashes = reader.hashes(tenant, tile.level, tile.start, stop)
+        hashes = reader.hashes(tenant, tile.level * 8 // STEP, tile.start, stop)
         data, whole = b"".join(hashes), len(hashes) == tile.width
     if not whole:
         raise Malformed(f"the log has not all that {tile.path} holds: run `muster ledger verify`")

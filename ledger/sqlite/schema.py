@@ -2,7 +2,7 @@
 
 Tables are keyed by tenant. `entries`, `payloads` and `people` are the log, `checkpoints` and `cosignatures` what was
 signed of it; the rest is a projection. A payload's row holds all that is erased with its person: salt, payload, and
-whom it is about. `nodes` has the roots of the complete subtrees of 256, 65,536, ... entries: proofs need no more.
+whom it is about. `nodes` has the roots of the complete subtrees of 16, 256, 4,096, ... entries: proofs need no more.
 """
 
 from __future__ import annotations
@@ -121,6 +121,8 @@ def _opened(name: str, flags: int, path: Path) -> Iterator[apsw.Connection]:
     try:
         db = apsw.Connection(name, flags=flags)
         db.set_busy_timeout(5_000)
+        # One plan a statement, whatever is bound to it: else a lookup by ID is prepared again for each value.
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         _check_format(db, path)
         yield db
     except BaseException as exc:

@@ -70,12 +70,12 @@ class LogCheck:
         """Index of an erased entry -> index of the `erasure` that lists it."""
         self.idempotency: list[tuple[str, str, str, int]] = []
         self.findings: list[Finding] = []
-        self.nodes: list[tuple[int, int, bytes]] = []
-        """(level, index, hash) of the complete subtrees of 256, 65,536, ... entries since this was last emptied."""
+        self.nodes: list[tuple[int, int, list[bytes]]] = []
+        """(level, number of the first, hashes): runs of complete subtrees of 16**level entries, since last emptied."""
         self._key_of = key_of
         self._tree = Tree()
         self._block: list[bytes] = []
-        self._levels: list[list[bytes]] = []
+        self._levels: dict[int, list[bytes]] = {}
         self._open = _Open()
         self._siblings = _Siblings()
 
@@ -112,27 +112,28 @@ class LogCheck:
             self._close_block()
 
     def _close_block(self) -> None:
-        row = self._block
-        while len(row) > 1 and not len(row) & 1:
-            row = [sha256(b"\x01" + row[n] + row[n + 1]).digest() for n in range(0, len(row), 2)]
-        if len(row) != 1:  # entries were missing
+        if len(self._block) != BLOCK:  # entries were missing
             self._tree.extend(self._block)
         else:
-            self._tree.graft(8, row[0])
-            self._node(1, row[0])
+            sixteens = _folded(self._block)
+            self.nodes.append((1, (self.size >> 4) - 16, sixteens))
+            [root] = _folded(sixteens)
+            self._tree.graft(8, root)
+            self._node(2, root)
         self._block = []
 
     def _node(self, level: int, node: bytes) -> None:
-        self.nodes.append((level, (self.size >> 8 * level) - 1, node))
-        while len(self._levels) < level:
-            self._levels.append([])
-        row = self._levels[level - 1]
+        self.nodes.append((level, (self.size >> 4 * level) - 1, [node]))
+        row = self._levels.setdefault(level, [])
         row.append(node)
-        if len(row) == BLOCK:
-            self._levels[level - 1] = []
-            while len(row) > 1:
-                row = [sha256(b"\x01" + row[n] + row[n + 1]).digest() for n in range(0, len(row), 2)]
-            self._node(level + 1, row[0])
+        if len(row) == 16:
+            self._levels[level] = []
+            self._node(level + 1, _folded(row)[0])
+
+    def tail(self) -> tuple[int, int, list[bytes]]:
+        """The run of complete subtrees of 16 entries in the block that is begun."""
+        whole = len(self._block) // 16 * 16
+        return 1, (self.size - len(self._block)) >> 4, _folded(self._block[:whole])
 
     # one entry
 
@@ -274,6 +275,13 @@ class LogCheck:
                 self.findings.append(wrong)
         for index in sorted(self.erased - self._open.missing.keys()):
             self.found(index, None, "erasure", "an erasure lists the entry, and its payload is there")
+
+
+def _folded(row: list[bytes]) -> list[bytes]:
+    """The roots of each 16 hashes of a row."""
+    for _ in range(4):
+        row = [sha256(b"\x01" + row[n] + row[n + 1]).digest() for n in range(0, len(row), 2)]
+    return row
 
 
 def _between(now: Any, at: str) -> int | None:

@@ -328,7 +328,7 @@ def _sign_again(database: Path, kept: Kept, stranger: Path | None = None) -> Non
         make_private_key(stranger)
     signer = key_from(stranger or kept.home / "keys" / "log.pem")
     db = apsw.Connection(str(database))
-    leaves = [bytes(leaf) for (leaf,) in db.execute("SELECT leaf FROM entries ORDER BY idx")]  # type: ignore[arg-type]
+    leaves = [bytes(leaf) for (leaf,) in db.execute("SELECT leaf FROM entries ORDER BY idx")]
     frontier = merkle.Frontier()
     kept_nodes = [node for leaf in leaves for node in frontier.append(leaf)]
     with db:

@@ -1,0 +1,5 @@
+"""The services of `tests.service`."""
+
+from tests.service.conftest import new_service, template
+
+__all__ = ["new_service", "template"]
