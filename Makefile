@@ -3,7 +3,7 @@ PYTHON ?= python3
 export MUSTER_HOME ?= $(CURDIR)/.muster
 
 help: ## this list
-	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 .venv: pyproject.toml ## the environment, with .venv/bin/muster
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv

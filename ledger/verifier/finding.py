@@ -45,7 +45,5 @@ class Report:
             "checkpoints": self.checkpoints,
             "erased": self.erased,
             "told": list(self.told),
-            "findings": [
-                {"index": f.index, "id": f.id, "check": f.check, "detail": f.detail} for f in self.findings
-            ],
+            "findings": [{"index": f.index, "id": f.id, "check": f.check, "detail": f.detail} for f in self.findings],
         }

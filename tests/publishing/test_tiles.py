@@ -48,7 +48,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[SqliteLedger, FileSig
 
 
 def _grow(ledger: SqliteLedger, size: int) -> None:
-    window: dict[str, JSON] = {"starts_at": "2026-11-23T12:00:00.000Z", "ends_at": "2026-11-23T13:00:00.000Z", "resources": []}
+    instants: dict[str, JSON] = {"starts_at": "2026-11-23T12:00:00.000Z", "ends_at": "2026-11-23T13:00:00.000Z"}
+    window: dict[str, JSON] = {**instants, "resources": []}
     missing = size - ledger.reader().head(TENANT).size
     futures = [
         ledger.submit(one(*[draft("change_window", dict(window)) for _ in range(min(500, missing - start))]))
@@ -187,7 +188,8 @@ def test_a_path_leads_to_its_tile_and_back(number: int, level: int | None, width
 
 @pytest.mark.parametrize(
     "path",
-    ["tile/0/1", "tile/0/0001", "tile/0/x000/001", "tile/00/001", "tile/64/001", "tile/0/001.p/256", "tile/0/001.p/257", "tile/0/001.p/0",
+    ["tile/0/1", "tile/0/0001", "tile/0/x000/001", "tile/00/001", "tile/64/001", "tile/0/001.p/256",
+     "tile/0/001.p/257", "tile/0/001.p/0",
      "tile/0/001.p/01", "tile/entries/../001", "tile/data/001", "tile/-1/001", "tile/0/x1/001", "tile/0/001/002"],
 )  # fmt: skip
 def test_no_other_path_is_a_tile(path: str) -> None:

@@ -145,7 +145,8 @@ def test_what_stands_against_an_erasure(new_service: Callable[[], Service]) -> N
         (["--reason", "gone", "--approved-by", "eve"], "agreed"),
     ]:
         assert words in service.muster("ledger", "erase", "eve", *arguments, want=2).stderr
-    assert json.loads(service.muster("ledger", "erase", "eve", "--reason", "gone", *both, "--json").stdout)["erased"] > 0
+    done = service.muster("ledger", "erase", "eve", "--reason", "gone", *both, "--json")
+    assert json.loads(done.stdout)["erased"] > 0
     service.muster("ledger", "verify")
 
 
