@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
@@ -17,6 +18,7 @@ from engine.web.words import locales
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TYPES = {
     "learn.css": "text/css; charset=utf-8",
+    "ledger.css": "text/css; charset=utf-8",
     "learn.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -45,10 +47,20 @@ async def choose_locale(request: Request) -> Response:
     form = await fields(request)
     locale, back = one(form, "locale"), one(form, "back", "/learn")
     inside = back.startswith("/") and not back.startswith(("//", "/\\"))
-    response = RedirectResponse(back if inside else "/learn", status_code=303)
+    response = RedirectResponse(back + _query(request, back) if inside else "/learn", status_code=303)
     if locale in locales():
         keep_locale(request, response, locale)
     return response
+
+
+def _query(request: Request, path: str) -> str:
+    """What stood behind the path of the page that the form was on, which the form does not carry."""
+    try:
+        shown = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return ""
+    ours = (shown.netloc, shown.path) == (request.headers.get("host"), path)
+    return f"?{shown.query}" if ours and shown.query else ""
 
 
 @router.post("/learn/leave", response_model=None)

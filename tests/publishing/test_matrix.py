@@ -169,8 +169,8 @@ _CELLS: dict[str, tuple[str, set[str]]] = {
     ),
     "payloads: about another": ("UPDATE payloads SET about_id = 'ann' WHERE about_id = 'bob'", {"about"}),
     "payloads: an erased one is back": (
-        "INSERT INTO payloads SELECT tenant, (SELECT min(idx) FROM entries AS e WHERE NOT EXISTS (SELECT 1 FROM payloads"
-        " AS p WHERE p.idx = e.idx)), salt, payload, about_type, about_id FROM payloads WHERE idx = 2",
+        "INSERT INTO payloads SELECT tenant, (SELECT min(idx) FROM entries AS e WHERE NOT EXISTS (SELECT 1 FROM"
+        " payloads AS p WHERE p.idx = e.idx)), salt, payload, about_type, about_id FROM payloads WHERE idx = 2",
         {"commitment", "erasure"},
     ),
     "people: delete": ("DELETE FROM people WHERE id = 'ann'", {"key", "people"}),
