@@ -75,7 +75,7 @@ def proves(service: Service, entry_id: str, data: bytes) -> None:
 
 
 def shoot(page: Page, name: str) -> None:
-    page.screenshot(path=f"/tmp/ledger-{name}.png", full_page=True)
+    page.screenshot(path=ROOT / "build" / "pages" / f"ledger-{name}.png", full_page=True)
 
 
 @pytest.mark.parametrize(("locale", "width", "scheme"), LOOKS)
