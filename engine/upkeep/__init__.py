@@ -1,0 +1,1 @@
+"""Upkeep of a home: its projections made again, a backup of it, and the way back from one."""

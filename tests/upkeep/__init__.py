@@ -1,0 +1,1 @@
+"""Upkeep: projections made again, backups, and the way back from them."""
