@@ -277,10 +277,17 @@ async def _agreed(call: Authenticated, person: Person, text: str) -> dict[str, J
     kind, _, name = text.rpartition(":")
     approver = Person(type="user", id=name)
     ref = runtime.ref(call.tenant, approver)
-    if kind not in ("", "user") or ref is None or approver == person:
+    if kind not in ("", "user") or ref is None or approver == person or not _active(call, ref):
         detail = "somebody else's token, or a person of the directory: user:ID"
         raise BadRequest("nobody has agreed", (FieldError("/approved_by", detail),))
     return {"asserted": True, "principal": {"type": "user", "ref": ref}}
+
+
+def _active(call: Authenticated, ref: str) -> bool:
+    """Whether somebody of the directory is in service."""
+    _, state = call.services.runtime.reader.objects(call.tenant, [f"person/{ref}"])[f"person/{ref}"]
+    directory = state["directory"] if isinstance(state, dict) else None
+    return isinstance(directory, dict) and directory.get("active") is True
 
 
 async def _rows(request: Request) -> list[dict[str, JSON]]:

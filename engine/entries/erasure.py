@@ -75,6 +75,8 @@ class Erasures:
         if _mentions(person.id).search(reason):
             detail = "it stays in the log, so it must not name the person: give a ticket's number"
             raise BadRequest("the reason names the person", (FieldError("/reason", detail),))
+        # An erasure is the same however often it is sent, so its entry needs no key; a digest would name the person.
+        once = Once.of(once.caller, None, None)
         ref, key = runtime.ref(tenant, person), runtime.reader.key(tenant, person)
         written = await self._append(person, reason, approvers, once)
         rewritten = await self._clean(person, key)
@@ -90,7 +92,7 @@ class Erasures:
     async def _append(self, person: Person, reason: str, approvers: Sequence[JSON], once: Once) -> list[Entry]:
         """The entries that say what was erased; none where nothing is there."""
         reader, tenant = self.writer.runtime.reader, once.caller.tenant
-        if not reader.indices_about(tenant, person) and self.writer.before(once) is None:
+        if not reader.indices_about(tenant, person):
             return []
         counted = 0
 
@@ -113,11 +115,10 @@ class Erasures:
                 )
                 for part in parts
             )
-            drafts = (_marked(drafts[0], once), *drafts[1:])
             return Append(tenant=tenant, drafts=drafts, reads=((name, version),), erases=person)
 
-        first, repeated = await self.writer.write(once, build)
-        return [first] if repeated else list(reader.entries(tenant, first.index, first.index + counted))
+        first, _ = await self.writer.write(once, build)
+        return list(reader.entries(tenant, first.index, first.index + counted))
 
     async def _clean(self, person: Person, key: bytes | None) -> bool:
         """Clear the database's files; whether the whole of it had to be written anew. Raises Unavailable."""
@@ -177,10 +178,6 @@ def _named_in(path: Path, person: Person, pattern: re.Pattern[str]) -> bool:
 
 def _payload(indices: list[int], reason: str, approvers: Sequence[JSON], by: JSON) -> dict[str, JSON]:
     return {"indices": list(indices), "reason": reason, "approved_by": list(approvers), "by": by}
-
-
-def _marked(draft: Draft, once: Once) -> Draft:
-    return Draft(id=draft.id, kind=draft.kind, payload=once.marked(dict(draft.payload)))
 
 
 def _indices(entry: Entry) -> list[JSON]:

@@ -31,9 +31,10 @@ class Once:
     @classmethod
     def of(cls, caller: Caller, key: str | None, request: JSON) -> Once:
         """Hash a caller's key and request; `request` is whatever makes two requests the same."""
-        digest = hashlib.sha256(canonical.encode(request)).hexdigest()
         if key is None:
-            return cls(caller=caller, key=None, request=digest)
+            return cls(caller=caller, key=None, request=hashlib.sha256(canonical.encode(request)).hexdigest())
+        # The key is in it: what was asked for cannot be guessed from its digest by whoever reads the log.
+        digest = hashlib.sha256(canonical.encode([key, request])).hexdigest()
         named: JSON = [caller.tenant, str(caller.principal), key]
         return cls(caller=caller, key=hashlib.sha256(canonical.encode(named)).hexdigest(), request=digest)
 

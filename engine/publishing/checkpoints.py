@@ -76,28 +76,32 @@ class Checkpoints:
         `more` sign besides: at a hand-over both keys do.
         """
         async with self._lock:
-            key = await self._named_key(tenant)
-            head, newest = self.runtime.reader.head(tenant), self.runtime.reader.checkpoint(tenant)
-            if newest is not None and newest.size == head.size:
-                return newest
-            self._whole(tenant, newest, head.size, head.root)
-            text = note.checkpoint_text(key.name, head.size, head.root)
-            published = Published(
-                tenant=tenant,
-                size=head.size,
-                root=head.root,
-                at=self.runtime.now(tenant),
-                note=note.signed(text, key.name, self.signer, *more),
-            )
-            try:
-                await asyncio.wrap_future(self.runtime.ledger.keep(published))
-            except LedgerError as exc:
-                raise Unavailable(f"the checkpoint could not be kept, so it does not count: {exc}") from exc
-            try:
-                self.runtime.outside.write(tenant, published.note)
-            finally:  # it is kept: those who wait for it see it, whatever the other disk does
-                async with self._changed:
-                    self._changed.notify_all()
+            return await self._make(tenant, *more)
+
+    async def _make(self, tenant: str, *more: Signer) -> StoredCheckpoint:
+        """The same, for whoever holds the lock."""
+        key = await self._named_key(tenant)
+        head, newest = self.runtime.reader.head(tenant), self.runtime.reader.checkpoint(tenant)
+        if newest is not None and newest.size == head.size:
+            return newest
+        self._whole(tenant, newest, head.size, head.root)
+        text = note.checkpoint_text(key.name, head.size, head.root)
+        published = Published(
+            tenant=tenant,
+            size=head.size,
+            root=head.root,
+            at=self.runtime.now(tenant),
+            note=note.signed(text, key.name, self.signer, *more),
+        )
+        try:
+            await asyncio.wrap_future(self.runtime.ledger.keep(published))
+        except LedgerError as exc:
+            raise Unavailable(f"the checkpoint could not be kept, so it does not count: {exc}") from exc
+        try:
+            self.runtime.outside.write(tenant, published.note)
+        finally:  # it is kept: those who wait for it see it, whatever the other disk does
+            async with self._changed:
+                self._changed.notify_all()
         return self.newest(tenant)
 
     def signed(self, tenant: str, text: str) -> str:
@@ -144,27 +148,31 @@ class Checkpoints:
 
         The old key signs the hand-over, which is an entry, and the first checkpoint over it beside the new one.
         """
-        tenants = self.runtime.tenants()
-        if self.runtime.settings.log.key or self.runtime.settings.log.key_file:
+        async with self._lock:  # a checkpoint in between would be signed by the key that the log no longer names
+            earlier = self.writer.before(once)
+            if earlier is not None:
+                return earlier
+            tenants = self.runtime.tenants()
+            if self.runtime.settings.log.key or self.runtime.settings.log.key_file:
+                if signer is None:
+                    raise Conflict("the log's key is configured, not the home's own: give the new one (--new-key FILE)")
+            elif signer is not None:
+                raise Conflict("the log's key is the home's own: a new one is made here, none is given")
+            old, new = self.signer, signer or keys.new_key(self.runtime.home)
+            for tenant in tenants:
+                await self._make(tenant)
+            entries = {}
+            for tenant in tenants:
+                before = self.key(tenant)
+                assert before is not None, "a log with a checkpoint has its key"
+                by = self.writer.by(caller)
+                entries[tenant] = await self._record_key(tenant, before.name, new, by, reason, "rotated", old, once)
+            self.signer = new
             if signer is None:
-                raise Conflict("the log's key is configured, not the home's own: give the new one with --new-key FILE")
-        elif signer is not None:
-            raise Conflict("the log's key is the home's own: a new one is made here, none is given")
-        old, new = self.signer, signer or keys.new_key(self.runtime.home)
-        for tenant in tenants:
-            await self.make(tenant)
-        entries = {}
-        for tenant in tenants:
-            before = self.key(tenant)
-            assert before is not None, "a log with a checkpoint has its key"
-            by = self.writer.by(caller)
-            entries[tenant] = await self._record_key(tenant, before.name, new, by, reason, "rotated", old, once)
-        self.signer = new
-        if signer is None:
-            keys.take_new_key(self.runtime.home)
-        for tenant in tenants:
-            await self.make(tenant, old)
-        return entries[caller.tenant]
+                keys.take_new_key(self.runtime.home)
+            for tenant in tenants:
+                await self._make(tenant, old)
+            return entries[caller.tenant]
 
     async def run(self) -> None:
         """Make checkpoints as configured, for ever; what fails is logged and tried again."""

@@ -21,6 +21,7 @@ from ledger.errors import FormatTooNew, NotReady
 FORMAT: Final = 2
 APPLICATION_ID: Final = 0x4D557374  # "MUst"
 
+BUSY_MS: Final = 5_000
 ADD_NODE: Final = "INSERT INTO nodes (tenant, level, idx, hash) VALUES (?, ?, ?, ?)"
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
@@ -120,7 +121,7 @@ def _opened(name: str, flags: int, path: Path) -> Iterator[apsw.Connection]:
     db: apsw.Connection | None = None
     try:
         db = apsw.Connection(name, flags=flags)
-        db.set_busy_timeout(5_000)
+        db.set_busy_timeout(BUSY_MS)
         # One plan a statement, whatever is bound to it: else a lookup by ID is prepared again for each value.
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         _check_format(db, path)

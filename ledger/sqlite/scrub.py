@@ -15,6 +15,7 @@ from pathlib import Path
 import apsw
 
 from ledger.errors import NotReady
+from ledger.sqlite import schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Scrub:
 
 def scrub(db: apsw.Connection, how: Scrub) -> None:
     """Do it; raises NotReady while somebody reads what is to go."""
+    # Who reads on is not waited for: appends are behind this, and whoever asked for it asks again.
+    db.set_busy_timeout(0)
     try:
         if how.rewrite:
             db.execute("VACUUM")
@@ -34,6 +37,8 @@ def scrub(db: apsw.Connection, how: Scrub) -> None:
         raise NotReady("somebody is reading the ledger without a break; try again") from exc
     except apsw.FullError as exc:
         raise NotReady("the disk has no space to write the ledger anew") from exc
+    finally:
+        db.set_busy_timeout(schema.BUSY_MS)
 
 
 def files(path: Path) -> list[Path]:

@@ -87,6 +87,9 @@ def payload(data: bytes | None) -> dict[str, Any] | None:
 def named(kind: str, value: dict[str, Any]) -> tuple[str, str] | None:
     """Whom the payload itself says that it is about, where its kind says so by type and ID."""
     person = value.get("person")
+    if kind == "token":
+        holder = value.get("principal")
+        person = holder if isinstance(holder, dict) and holder.get("type") == "user" else None
     if kind == "decision":
         given = value.get("input")
         person = given.get("subject") if isinstance(given, dict) else None

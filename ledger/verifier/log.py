@@ -23,6 +23,10 @@ from .tree import Tree
 
 BLOCK: Final = 256
 LATEST_MS: Final = 2_000
+_NOBODYS: Final = frozenset(
+    {"activation", "alarm", "change_window", "clock.adjusted", "copy", "erasure", "log.key", "rebuilt", "restored"}
+)
+"""Kinds of entries that are about nobody, so that nobody's erasure takes them."""
 
 Row: TypeAlias = tuple[int, str, bytes, bytes, bytes | None, bytes | None, str | None, str | None]
 """index, ID, header, leaf, payload, salt, type and ID of whom it is about: as a store has it, nothing believed."""
@@ -51,7 +55,7 @@ class _Siblings:
 class _Open:
     """What only a later entry can settle: payloads that are not there, and reads of objects that are gone."""
 
-    missing: dict[int, str] = field(default_factory=dict)
+    missing: dict[int, Header] = field(default_factory=dict)
     read: list[tuple[Finding, int]] = field(default_factory=list)
 
 
@@ -153,7 +157,7 @@ class LogCheck:
             return
         self._order(index, header)
         if payload is None and salt is None:
-            self._open.missing[index] = entry_id
+            self._open.missing[index] = header
             self._siblings = _Siblings()
             self.facts.apply(index=index, id=entry_id, at=header.at, kind=header.kind, about=None, payload=None)
             return
@@ -174,7 +178,8 @@ class LogCheck:
     def _content(self, index: int, header: Header, about: Person | None, value: dict[str, Any]) -> None:
         kind = header.kind
         named = entries.named(kind, value)
-        if named is not None and named != about:
+        nobodys = kind in _NOBODYS or (kind == "token" and named is None)
+        if (named is not None and named != about) or (nobodys and about is not None):
             self.found(index, header.id, "about", "the row is about another person than the payload")
         if kind == "subject" and about is not None and about not in self.people:
             self._first(index, header, about, value)
@@ -229,7 +234,9 @@ class LogCheck:
         current = self._version(name)
         if header.kind == "certification":
             current = self._siblings.before.get(name, current)
-        if version != current:
+        if version != current and (current != -1 or version < 0):
+            self.found(index, header.id, "reads", f"read {name} at {version}, where the log has {current}")
+        elif version != current:
             detail = f"read {name} at {version}, where the log has {current}"
             wrong = Finding(index=index, id=header.id, check="reads", detail=detail)
             self._open.read.append((wrong, version))
@@ -265,9 +272,13 @@ class LogCheck:
 
     def settle(self) -> None:
         """Judge what was left open: missing payloads, and reads of what was erased."""
-        for index, entry_id in self._open.missing.items():
+        for index, header in self._open.missing.items():
             if index not in self.erased:
-                self.found(index, entry_id, "commitment", "payload and salt are missing, and no erasure lists them")
+                self.found(index, header.id, "commitment", "payload and salt are missing, and no erasure lists them")
+            elif header.kind in _NOBODYS:
+                self.found(index, header.id, "erasure", f"an entry of kind {header.kind}, about nobody, was erased")
+            elif header.tag is not None:
+                self._not_erased(index, header)
         for wrong, version in self._open.read:
             # What was read has been erased since: nobody can tell any more, and that is no finding.
             gone = self.erased.get(version, -1) > (wrong.index or 0) and version in self._open.missing
@@ -275,6 +286,13 @@ class LogCheck:
                 self.findings.append(wrong)
         for index in sorted(self.erased - self._open.missing.keys()):
             self.found(index, None, "erasure", "an erasure lists the entry, and its payload is there")
+
+    def _not_erased(self, index: int, header: Header) -> None:
+        """All of a person goes, key and all, or nothing: an erased entry that a living person's key marks was taken."""
+        for person, known in self.people.items():
+            if entries.tag(known.key, header.id) == header.tag:
+                wrong = f"the entry is about {person[0]} {person[1]}, who was not erased"
+                self.found(index, header.id, "erasure", wrong)
 
 
 def _folded(row: list[bytes]) -> list[bytes]:

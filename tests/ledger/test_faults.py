@@ -255,6 +255,20 @@ def _sizes_of(path: Path) -> int:
     return report.size
 
 
+def test_a_scrub_does_not_wait_for_a_reader(ledger: SqliteLedger, path: Path) -> None:
+    """While somebody reads on, it is refused at once, and what is behind it goes in; afterwards it is done."""
+    reading = apsw.Connection(f"{path.as_uri()}?mode=ro", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    reading.execute("BEGIN")
+    assert reading.execute("SELECT count(*) FROM entries").get == 2
+    scrubs = [ledger.submit(one(result(ANN))), ledger.scrub(rewrite=False), ledger.submit(one(result(ANN)))]
+    assert scrubs[0].result(20)
+    assert isinstance(scrubs[1].exception(20), errors.NotReady)
+    assert scrubs[2].result(20)[0].index == 3
+    reading.execute("COMMIT")
+    reading.close()
+    assert ledger.scrub(rewrite=True).result(20) == ()
+
+
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
     """No file, text, and somebody else's database are said, not repaired."""
     with pytest.raises(errors.NotReady):

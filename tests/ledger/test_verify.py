@@ -204,6 +204,7 @@ def test_every_wrong_entry_is_named(path: Path) -> None:
         (_CERTIFICATION, "revision", "b" * 64, "revision"),
         (_CERTIFICATION, "expires_at", None, "reduction"),
         (_RESULT, "idempotency", {"key": "3" * 64, "request": "2" * 64}, "idempotency"),
+        (_DECISION, "reads", [[name_of(ANN), _APPROVAL]], "reads"),
     ],
 )
 def test_an_invented_record_is_named(path: Path, index: int, field: str, value: JSON, check: str) -> None:

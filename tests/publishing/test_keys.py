@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,34 @@ def test_a_hand_over_is_in_the_log(new_service: Callable[[], Service]) -> None:
     service.start()
     assert json.loads(service.muster("ledger", "checkpoint", "--json").stdout)["vkey"] == second["vkey"]
     assert json.loads(service.muster("replay", "--json").stdout)["findings"] == []
+
+
+def test_checkpoints_and_hand_overs_at_once(new_service: Callable[[], Service]) -> None:
+    """Whatever comes between: each checkpoint is signed by the key that the log names for it, each hand-over counts."""
+    service = new_service().start()
+    service.person("ada")
+    service.muster("ledger", "checkpoint")
+    service.token("gateway")
+    stop = threading.Event()
+
+    def work(what: Callable[[], object]) -> None:
+        while not stop.is_set():
+            what()
+
+    with ThreadPoolExecutor(8) as pool:
+        busy = [pool.submit(work, lambda: service.decide("ada")) for _ in range(3)]
+        busy += [pool.submit(work, lambda: service.call("admin", "POST", "/v1/ledger/checkpoint")) for _ in range(3)]
+        rotations = [
+            pool.submit(service.call, "admin", "POST", "/v1/ledger/key-rotation", {"reason": f"turn {turn}"})
+            for turn in range(12)
+        ]
+        vkeys = [rotation.result(60)["vkey"] for rotation in rotations]
+        stop.set()
+        for each in busy:
+            each.result(60)
+    assert len(set(vkeys)) == 12
+    report = json.loads(service.muster("ledger", "verify", "--json", want=None).stdout)
+    assert report["findings"] == []
 
 
 def test_a_hand_over_that_was_broken_off_is_finished(new_service: Callable[[], Service]) -> None:

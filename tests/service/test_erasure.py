@@ -10,8 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
+import orjson
 import pytest
 
+from ledger import canonical, entry
+from ledger.merkle import Frontier, leaf_hash
+from ledger.sqlite import SqliteLedger
+from tests.ledger.builders import BY, draft, one
 from tests.service.running import Service, export, instant
 
 ZOE = "zoe.quill@example.org"
@@ -121,6 +127,44 @@ def test_whoever_comes_again_begins_anew(new_service: Callable[[], Service]) -> 
     assert json.loads(service.muster("replay", "--json").stdout)["findings"] == []
 
 
+def test_the_entry_says_of_nobody_who_it_was(new_service: Callable[[], Service]) -> None:
+    """Also where the caller sent a key: neither its digest nor that of the request stands in the log."""
+    service = new_service().start()
+    for user in ("eve", "boss"):
+        service.person(user)
+    wanted = {"user": "eve", "reason": "gone", "approved_by": ["boss"]}
+    headers = {"Idempotency-Key": "k1"}
+    for count in (1, 0):
+        done = service.call("admin", "POST", "/v1/erasures", wanted, headers=headers)
+        assert len(done["entries"]) == count
+        for recorded in done["entries"]:
+            payload = json.loads(service.call("auditor", "GET", f"/v1/ledger/entries/{recorded['id']}")["payload"])
+            assert payload.keys() == {"indices", "reason", "approved_by", "by"}
+
+
+@pytest.mark.parametrize("what", ["a denial", "an erasure"])
+def test_an_erasure_of_some_entries_of_somebody_is_named(new_service: Callable[[], Service], what: str) -> None:
+    """Whoever can write the database and takes what does not suit them: all of a person goes, or nothing."""
+    service = new_service().start()
+    for user in ("ann", "eve", "boss"):
+        service.person(user)
+    denied = service.decide("ann")
+    done = json.loads(
+        service.muster("ledger", "erase", "eve", "--reason", "gone", "--approved-by", "boss", "--json").stdout
+    )
+    index = service.call("auditor", "GET", f"/v1/ledger/entries/{denied['decision_id']}")["index"]
+    service.stop()
+    taken = index if what == "a denial" else done["entries"][0]["index"]
+    path = service.home / "ledger.db"
+    ledger = SqliteLedger(path)
+    payload: dict[str, Any] = {"indices": [taken], "reason": "gone", "approved_by": [], "by": BY}
+    ledger.submit(one(draft("change_window", {"starts_at": "", "ends_at": "", "resources": []}))).result(20)
+    ledger.close()
+    _take_away(path, taken, payload)
+    found = json.loads(service.muster("ledger", "verify", "--json", want=1).stdout)["findings"]
+    assert (taken, "erasure") in {(finding["index"], finding["check"]) for finding in found}
+
+
 def test_what_stands_against_an_erasure(new_service: Callable[[], Service]) -> None:
     """A legal hold, a reason that names the person, nobody who agreed, one person where two are needed."""
     service = new_service()
@@ -148,6 +192,30 @@ def test_what_stands_against_an_erasure(new_service: Callable[[], Service]) -> N
     done = service.muster("ledger", "erase", "eve", "--reason", "gone", *both, "--json")
     assert json.loads(done.stdout)["erased"] > 0
     service.muster("ledger", "verify")
+
+
+def _take_away(path: Path, index: int, payload: dict[str, Any]) -> None:
+    """Turn the newest entry into an erasure of another one, with everything that follows from it."""
+    db = apsw.Connection(str(path))
+    newest, header, salt = db.execute(
+        "SELECT e.idx, e.header, p.salt FROM entries e JOIN payloads p USING (tenant, idx) ORDER BY e.idx DESC LIMIT 1"
+    ).get
+    fields = orjson.loads(header)
+    data = canonical.encode(payload)
+    fields |= {"kind": "erasure", "commitment": entry.commitment(salt, data)}
+    header = canonical.encode(fields)
+    with db:
+        db.execute("DELETE FROM payloads WHERE idx = ?", (index,))
+        db.execute("DELETE FROM objects WHERE name LIKE 'change_window/%'")
+        db.execute("UPDATE payloads SET payload = ? WHERE idx = ?", (data, newest))
+        db.execute("UPDATE entries SET header = ?, leaf = ? WHERE idx = ?", (header, leaf_hash(header), newest))
+        frontier = Frontier()
+        for (leaf,) in db.execute("SELECT leaf FROM entries ORDER BY idx"):
+            assert isinstance(leaf, bytes)
+            for done in frontier.append(leaf):
+                db.execute("UPDATE nodes SET hash = ? WHERE level = ? AND idx = ?", (done.hash, done.level, done.index))
+        db.execute("UPDATE heads SET frontier = ?", (frontier.to_bytes(),))
+    db.close()
 
 
 def _spellings(text: str) -> Iterator[bytes]:
