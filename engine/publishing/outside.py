@@ -6,6 +6,7 @@ never tell: it is a whole log, only an older one.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from ledger.merkle import Subtrees
 from ledger.store import Reader
 from ledger.verifier.errors import Invalid
 from ledger.verifier.note import Checkpoint, parse, parse_checkpoint
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,18 @@ class Outside:
             ) from exc
 
     def check(self, reader: Reader) -> None:
-        """Refuse a database that is behind a checkpoint, or has another history; raises SetupError."""
+        """Refuse a database that is behind a checkpoint, or has another history; raises SetupError.
+
+        A checkpoint that is not here any more cannot be missed by the database alone: it is told at each start.
+        """
+        for tenant in reader.tenants():
+            newest = reader.checkpoint(tenant)
+            if newest is not None and not self.path(tenant).exists():
+                _log.warning(
+                    "%s is not there, and the log of %s has a checkpoint of %d entries: if it was not you who moved"
+                    " it, the ledger may have been rolled back. Compare with a checkpoint that somebody kept",
+                    self.path(tenant), tenant, newest.size,
+                )  # fmt: skip
         for tenant in self.tenants():
             kept = self.read(tenant)
             if kept is not None:

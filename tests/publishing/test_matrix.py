@@ -320,6 +320,17 @@ def test_a_start_on_a_changed_home_is_refused(
     assert found.get("ok") in (True, False, None)  # what is still there stays readable, whatever the start says
 
 
+def test_a_kept_checkpoint_that_is_gone_is_told(kept: Kept, new_service: Callable[[], Service]) -> None:
+    """The database alone cannot miss it; so whoever starts the service reads that it is not there."""
+    service = new_service()
+    shutil.rmtree(service.home)
+    shutil.copytree(kept.home, service.home)
+    (service.home / "checkpoints" / "default.checkpoint").unlink()
+    service.start()
+    service.stop()
+    assert "default.checkpoint is not there" in (service.home.parent / f"{service.home.name}.log").read_text()
+
+
 def _sign_again(database: Path, kept: Kept, stranger: Path | None = None) -> None:
     """Make nodes and checkpoints anew, each signed by the key that the log names for it."""
     if stranger is not None:
