@@ -113,11 +113,25 @@ def test_cosignatures_are_kept_and_served_everywhere(new_service: NewService, tm
         assert metric(service, "muster_witness_cosigned_size", "witness.example/a") == found["size"]
         assert metric(service, "muster_ledger_fork_alarm", "witness.example/a") == 0
         assert "satisfied" in service.muster("ledger", "witnesses").stdout
+        _asked_by_whoever_checks(service, tmp_path)
         service.stop()
         service.start()
         until(lambda: standing(service)["a"]["at"] and satisfied(service), "a start submits again")
         again = checkpoint(service)
         assert [s.name for s in parse(again["note"].encode()).signatures].count("witness.example/a") == 1
+
+
+def _asked_by_whoever_checks(service: Service, tmp: Path) -> None:
+    """The auditor's own policy, of a home and of an export alone: a quorum that has not cosigned is a finding."""
+    service.muster("ledger", "export", "--tiles", str(tmp / "tiles"))
+    stranger = Key("witness.example/x", 4, bytes(32)).vkey()
+    (tmp / "other").write_text(f"witness x {stranger}\nquorum x\n")
+    for words in (["ledger", "verify"], ["ledger", "verify", str(tmp / "tiles")]):
+        service.muster(*words, "--witness-policy", str(tmp / "policy"))
+        refused = service.muster(*words, "--witness-policy", str(tmp / "other"), want=1)
+        assert "witness: " in refused.stderr
+        assert "quorum" in refused.stderr
+        service.muster(*words, "--witness-policy", str(tmp / "nowhere"), want=2)
 
 
 def _prove_to_others(service: Service, vkey: str, witnesses: list[str], tmp: Path) -> None:
