@@ -100,7 +100,7 @@ _FLIPS = [
     ("payloads", "salt", "idx = 3", {"commitment"}),
     ("people", "k", "id = 'ann'", {"key"}),
     ("objects", "state", "name LIKE 'approval/%'", {"objects"}),
-    ("nodes", "hash", "idx = 0", {"nodes"}),
+    ("nodes", "hash", "level = 2 AND idx = 0", {"nodes"}),
 ]
 
 
@@ -200,7 +200,7 @@ _CELLS: dict[str, tuple[str, set[str]]] = {
     ),
     "idempotency: another request": ("UPDATE idempotency SET request = 'x' || substr(request, 2)", {"idempotency"}),
     "nodes: delete": ("DELETE FROM nodes", {"nodes"}),
-    "nodes: double": ("INSERT INTO nodes SELECT tenant, level, idx + 1, hash FROM nodes", {"nodes"}),
+    "nodes: double": ("INSERT INTO nodes SELECT tenant, level, idx + 1000, hash FROM nodes", {"nodes"}),
     "checkpoints: delete the newest": (
         "DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)",
         {"checkpoint"},

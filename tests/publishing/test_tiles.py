@@ -252,7 +252,7 @@ def test_the_log_is_served_as_tiles(new_service: Callable[[], Service], tools: P
         lasting = path != "checkpoint"
         kind, keep = ("application/octet-stream", "max-age=31536000, immutable") if lasting else _MUTABLE
         assert (answer.headers["content-type"], answer.headers["cache-control"]) == (kind, f"private, {keep}")
-    for path in ("tile/0/009", "tile/0/000.p/257", "tile/1/001", "tile/entries/001.p/255", "tile/../checkpoint"):
+    for path in ("tile/0/009", "tile/0/000.p/257", "tile/1/001", "tile/entries/001.p/255", "tile/%2e%2e/checkpoint"):
         assert service.http("GET", f"/tlog/default/{path}", role="auditor").status_code == 404, path
     assert service.http("GET", "/tlog/default/checkpoint").status_code == 401
     assert service.http("GET", "/tlog/default/checkpoint", role="gateway").status_code == 403

@@ -246,7 +246,8 @@ def test_the_documentation_is_whole_and_ours(service: Service) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], path
-            assert ("requestBody" in operation) == (method in ("post", "put")), path
+            takes_one = method in ("post", "put") and path != "/v1/ledger/checkpoint"  # "now" says it all
+            assert ("requestBody" in operation) == takes_one, path
     page = service.http("GET", "/docs").text
     assert "://" not in page.replace("http://www.w3.org", "")
     for asset in re.findall(r'(?:src|href)="([^"]+)"', page):
