@@ -134,6 +134,21 @@ class Reader(Protocol):
     def loose_cosignatures(self, tenant: str) -> list[int]:
         """The sizes that have cosignatures and no checkpoint."""
 
+    def faults(self, *, whole: bool) -> tuple[bool, list[str]]:
+        """What is wrong with the database as such; and first, whether what it defines can be read as ours at all.
+
+        With `whole` every page is looked at, in one long read: MUST NOT be asked beside a live writer.
+        """
+
+    def strangers(self, *, whole: bool) -> dict[str, list[str]]:
+        """Tenants that have rows and no head, with the tables; with `whole` every row is looked at (see `faults`)."""
+
+    def end(self, tenant: str) -> int:
+        """One more than the largest index that is stored, whatever the head says."""
+
+    def odd_nodes(self, tenant: str) -> list[tuple[int, int]]:
+        """(level, number) of kept roots that are of no subtree of any log, the first few."""
+
     def index_of(self, tenant: str, entry_id: str) -> int | None:
         """The index that a lookup by ID finds."""
 

@@ -17,6 +17,7 @@ from engine.home import Home
 from engine.replay.replay import Replayer, Report, Selection
 from engine.settings import Settings
 from ledger import instants
+from ledger.errors import LedgerError, NotReady
 from ledger.sqlite import SqliteReader
 from ledger.store import Reader
 
@@ -34,17 +35,32 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 @contextmanager
-def open_reader(settings: Settings, tenant: str) -> Iterator[Reader]:
-    """The home's ledger, read only; raises BadRequest for a tenant that it does not have."""
+def open_reader(settings: Settings, tenant: str, *, damaged: bool = False) -> Iterator[Reader]:
+    """The home's ledger, read only; raises BadRequest for a tenant that it does not have.
+
+    With `damaged` it is enough that any row is of the tenant, or that this cannot be read: whoever verifies says so.
+    """
     home = Home(settings.home)
     home.check()
     reader = SqliteReader(home.database)
     try:
-        if tenant not in reader.tenants():
+        readable, faults = reader.faults(whole=False)
+        if not readable and not damaged:
+            raise NotReady(f"the ledger at {home.database} is not one that can be read: {faults[0]}")
+        if readable and not _has(reader, tenant, damaged=damaged):
             raise BadRequest(f"--tenant: there is no log of tenant {tenant}")
         yield reader
     finally:
         reader.close()
+
+
+def _has(reader: Reader, tenant: str, *, damaged: bool) -> bool:
+    try:
+        return tenant in reader.tenants() or (damaged and tenant in reader.strangers(whole=False))
+    except LedgerError:
+        if not damaged:
+            raise
+        return True
 
 
 def _replay(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -17,7 +17,7 @@ from engine.cli.audit import open_reader
 from engine.cli.client import call
 from engine.cli.operating import Subparsers, tenant
 from engine.errors import BadRequest, MusterError, NotFound
-from engine.home import Home
+from engine.home import Home, running
 from engine.publishing import tiles
 from engine.publishing.alarms import standing
 from engine.publishing.outside import Outside
@@ -26,6 +26,7 @@ from engine.settings import Settings
 from ledger.errors import LedgerError
 from ledger.model import JSON
 from ledger.verifier import __main__ as offline
+from ledger.verifier import reading
 from ledger.verifier.errors import Invalid
 from ledger.verifier.note import parse_key
 from ledger.verify import Trust, verify
@@ -108,20 +109,33 @@ def _verify(arguments: argparse.Namespace, settings: Settings) -> int:
         trust = _trust(arguments, settings)
     except Invalid as exc:
         raise BadRequest(str(exc)) from exc
-    with open_reader(settings, arguments.tenant) as reader:
+    with open_reader(settings, arguments.tenant, damaged=True) as reader:
         report = verify(reader, arguments.tenant, trust)
     return offline.tell(report, as_json=arguments.json)
 
 
 def _trust(arguments: argparse.Namespace, settings: Settings) -> Trust:
     """Checkpoints that were kept elsewhere: given, and the one beside the database; and the witnesses."""
-    outside = Outside(settings.log.outside or Home(settings.home).checkpoints).path(arguments.tenant)
-    kept = [*arguments.since, *([outside] if outside.exists() else [])]
+    home = Home(settings.home)
+    outside = Outside(settings.log.outside or home.checkpoints).path(arguments.tenant)
+    known = [(str(path), offline.read(path)) for path in arguments.since]
+    unread: tuple[str, ...] = ()
+    try:
+        known.append((str(outside), reading.read(outside, reading.MOST_NOTE, follow=True)))
+    except FileNotFoundError:
+        pass
+    except (Invalid, OSError) as exc:
+        unread = (f"{outside}: {exc.strerror if isinstance(exc, OSError) else exc}",)
     quorum = arguments.witness_policy
+    if len(arguments.key) > 1:
+        raise BadRequest("--key: one, that of now: the log itself names the keys before it")
     return Trust(
-        known=tuple((str(path), offline.read(path)) for path in kept),
+        known=tuple(known),
         quorum=offline.read(quorum) if quorum is not None else None,
-        key=offline.key(arguments.key),
+        key=offline.key(arguments.key[0]) if arguments.key else None,
+        unread=unread,
+        offline=running(home) is None,
+        service=True,
     )
 
 

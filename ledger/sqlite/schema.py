@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -146,3 +147,17 @@ def _check_format(db: apsw.Connection, path: Path) -> None:
         empty and not db.readonly("main")
     ):
         raise NotReady(f"{path} is not a ledger")
+
+
+def definitions(db: apsw.Connection) -> set[tuple[str, str, str, str]]:
+    """What a database defines: (type, name, table, statement with its white space made even)."""
+    rows = db.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema").fetchall()
+    return {(str(kind), str(name), str(table), " ".join(str(sql).split())) for kind, name, table, sql in rows}
+
+
+@cache
+def ours() -> frozenset[tuple[str, str, str, str]]:
+    """What a database of this format defines, and nothing else."""
+    db = apsw.Connection(":memory:")
+    db.execute(_TABLES + _EVIDENCE)
+    return frozenset(definitions(db))

@@ -10,13 +10,12 @@ import io
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias
 
-from . import canonical, entries
+from . import canonical, entries, reading
 from .archive_rows import COLUMNS, Row, cell
 from .errors import Invalid
 
@@ -35,6 +34,10 @@ _FIELDS: Final = {
 }  # fmt: skip
 _MOST_LINE: Final = 8 << 20
 _MOST_FILE: Final = 4 << 20
+_MOST_HASHED: Final = 1 << 36
+"""A sparse file can have any size; what is this long is not read, whatever the manifest says."""
+_MOST_BESIDE: Final = 1 << 30
+"""Nor is what is this long, and not as long as the manifest says."""
 _BLOCK: Final = 1 << 20
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SHOWN: Final = 80
@@ -44,33 +47,27 @@ Tell: TypeAlias = Callable[[int | None, str | None, str], None]
 
 def opened(folder: Path, name: str) -> io.BufferedReader:
     """A file of the folder itself, never through a link; raises Invalid."""
-    flags = os.O_RDONLY
-    for more in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):  # not every system has each
-        flags |= getattr(os, more, 0)
     try:
-        fd = os.open(folder / name, flags)
+        return reading.opened(folder / name)
     except OSError as exc:
         raise Invalid(f"{name} cannot be read: {exc.strerror}") from exc
-    file = os.fdopen(fd, "rb")
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        file.close()
-        raise Invalid(f"{name} is not a file")
-    return file
 
 
 def small(folder: Path, name: str) -> bytes:
     """A whole file that has to be small; raises Invalid."""
-    with opened(folder, name) as file:
-        data = file.read(_MOST_FILE + 1)
-    if len(data) > _MOST_FILE:
-        raise Invalid(f"{name} is larger than {_MOST_FILE} bytes")
-    return data
+    try:
+        return reading.read(folder / name, _MOST_FILE)
+    except OSError as exc:
+        raise Invalid(f"{name} cannot be read: {exc.strerror}") from exc
 
 
-def digest(folder: Path, name: str) -> tuple[str, int]:
-    """SHA-256 and size of a file; raises Invalid."""
+def digest(folder: Path, name: str, said: int) -> tuple[str, int]:
+    """SHA-256 and size of a file of so many bytes, the manifest says; raises Invalid."""
     running, size = sha256(), 0
     with opened(folder, name) as file:
+        actual = os.fstat(file.fileno()).st_size
+        if actual > _MOST_HASHED or (actual > _MOST_BESIDE and actual != said):
+            raise Invalid(f"{name} is not the one of the manifest: {actual} bytes, the manifest says {said}")
         while block := file.read(_BLOCK):
             running.update(block)
             size += len(block)
@@ -243,19 +240,22 @@ class Sheet(Listed):
     head = (",".join(COLUMNS) + "\r\n").encode()
 
     def _read(self) -> Iterator[tuple[int, bytes]]:
-        number = 0
-        record = b""
+        number = length = quotes = 0
+        parts: list[bytes] = []
         while line := self._file.readline(_MOST_LINE):
-            record += line
-            if len(record) >= _MOST_LINE:
+            parts.append(line)
+            length += len(line)
+            quotes += line.count(b'"')
+            if length >= _MOST_LINE:
                 raise Invalid(f"row {number} has no end")
-            if record.count(b'"') % 2 and line.endswith(b"\n"):
+            if quotes % 2 and line.endswith(b"\n"):
                 continue  # a line's end within quotes
+            record = b"".join(parts)
             if number or record != self.head:
                 yield max(number, 1), record
-            number, record = number + 1, b""
-        if record:
-            yield number, record
+            number, length, quotes, parts = number + 1, 0, 0, []
+        if parts:
+            yield number, b"".join(parts)
 
     def _spelled(self, row: Row) -> bytes:
         sheet = io.StringIO(newline="")

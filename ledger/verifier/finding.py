@@ -6,6 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def printable(text: str) -> str:
+    """The text on one line, with what is not printed but obeyed (controls, bidi, surrogates) as \\uXXXX."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(ord(c)) for c in text)
+
+
+def _escaped(code: int) -> str:
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong; `index` and `id` are the entry's, None where no one entry is to blame."""
@@ -17,7 +26,7 @@ class Finding:
 
     def __str__(self) -> str:
         place = "" if self.index is None else f"entry {self.index}" + (f" ({self.id}): " if self.id else ": ")
-        return f"{place}{self.check}: {self.detail}"
+        return printable(f"{place}{self.check}: {self.detail}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

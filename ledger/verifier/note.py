@@ -111,6 +111,14 @@ def parse_key(vkey: str) -> Key:
     return key
 
 
+def key_text(data: bytes) -> str:
+    """A verifier key's text from the bytes of a file; raises Invalid."""
+    try:
+        return data.decode("utf-8").strip()
+    except UnicodeDecodeError as exc:
+        raise Invalid(f"the verifier key is not UTF-8 at byte {exc.start}") from exc
+
+
 def is_key_name(name: str) -> bool:
     """Whether a name may stand in a signature line."""
     return bool(name) and "+" not in name and not any(character.isspace() for character in name)
@@ -162,14 +170,16 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, int(size), _hash(root, "the checkpoint's root"))
 
 
-def opened(data: bytes, key: Key) -> tuple[Checkpoint, Note]:
-    """A checkpoint that the log of this key signed, whose origin is the key's name; raises Invalid."""
+def opened(data: bytes, key: Key, *others: Key) -> tuple[Checkpoint, Note]:
+    """A checkpoint that the log of one of these keys signed, whose origin is that key's name; raises Invalid."""
     note = parse(data)
-    if key not in verify(note, [key]):
-        raise Invalid(f"the checkpoint is not signed by {key.name} ({key.id.hex()})")
+    signers = verify(note, [key, *others])
+    if not signers:
+        named = " or ".join(f"{each.name} ({each.id.hex()})" for each in (key, *others))
+        raise Invalid(f"the checkpoint is not signed by {named}")
     checkpoint = parse_checkpoint(note.text)
-    if checkpoint.origin != key.name:
-        raise Invalid(f"the checkpoint is of {checkpoint.origin}, the key of {key.name}")
+    if all(signer.name != checkpoint.origin for signer in signers):
+        raise Invalid(f"the checkpoint is of {checkpoint.origin}, the key of {next(iter(signers)).name}")
     return checkpoint, note
 
 

@@ -154,7 +154,7 @@ def test_a_changed_byte_of_a_payload_or_salt_is_named(path: Path, index: int, co
         ("UPDATE heads SET frontier = x'00'", (), (None, "head")),
         ("UPDATE heads SET newest_at = '2026-11-23T12:00:00.000Z'", (), (None, "head")),
         ("UPDATE heads SET active_revision = ?", (REVISION,), (None, "head")),
-        ("DELETE FROM heads", (), (None, "people")),
+        ("DELETE FROM heads", (), (None, "head")),
     ],
 )
 def test_a_changed_row_is_named(

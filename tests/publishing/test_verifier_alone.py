@@ -54,6 +54,8 @@ def test_the_verifier_needs_nothing_of_the_service(
         assert told.returncode == 0
         assert "compare it" in told.stderr  # the key came along with what it is to check
         assert json.loads(_run(alone, str(path), "--key", vkey, "--json").stdout)["ok"] is True
+    service.muster("ledger", "verify", "--key", vkey)
+    assert "names the keys before it" in service.muster("ledger", "verify", "--key", vkey, "--key", vkey, want=2).stderr
     [bundle] = [path for path in (tiles / "tile" / "entries").rglob("*") if path.is_file()]
     data = bytearray(bundle.read_bytes())
     data[len(data) // 2] ^= 1
