@@ -2,8 +2,8 @@
 
 `ledger.verifier` shares no code with the writer but SHA-256 and canonical JSON; what is here reads the database and
 holds every other table against what the entries say; a database whose tables are not the format's is not read at all.
-Beside a live service it checks up to the size that it found at
-its start; the projection, which moves, is compared chunk by chunk, each with the entries of the chunk's own snapshot.
+Beside a live service it checks up to the size that it found at its start; the projection, which moves, is compared
+chunk by chunk, each with the entries of the chunk's own snapshot. What was signed is in `ledger.signed`.
 
 What nobody can see from one database alone: a rollback, and a rewrite of the whole that was signed again. For those it
 takes checkpoints that were kept elsewhere (`known`), and a policy of witnesses.
@@ -13,20 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ledger.errors import Malformed, NotReady
-from ledger.model import Head, Person, StoredCheckpoint
+from ledger.model import Head, Person
+from ledger.signed import SignedCheck, Trust
 from ledger.sqlite import SqliteReader
 from ledger.store import Part, RawRow, Reader, Row
-from ledger.verifier import canonical, entries, note
-from ledger.verifier.errors import Invalid
+from ledger.verifier import canonical
 from ledger.verifier.finding import Finding, Report
 from ledger.verifier.log import BLOCK, LogCheck
-from ledger.verifier.note import Checkpoint, Note
-from ledger.verifier.policy import Policy
 from ledger.verifier.tree import Tree
 
 __all__ = ["Finding", "Report", "Trust", "verify"]
@@ -37,23 +34,6 @@ _IDS: Final = 4096
 _EMPTY: Final = Tree().root()
 _TRIES: Final = 3
 _ADJUSTED: Final = b'"kind":"clock.adjusted"'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
-    """What the one who checks brings along: notes of earlier checkpoints by where they are from, and witnesses.
-
-    `quorum` is the bytes of a C2SP tlog-policy that the newest checkpoint has to satisfy; `key` is the vkey that has to
-    sign the log now, from a source that whoever checks trusts. `unread` says what of it could not be read. `offline` is
-    that no service writes to the database meanwhile; `service` that one signs it, so that there have to be checkpoints.
-    """
-
-    known: tuple[tuple[str, bytes], ...] = ()
-    quorum: bytes | None = field(default=None, repr=False)
-    key: str | None = None
-    unread: tuple[str, ...] = ()
-    offline: bool = False
-    service: bool = False
 
 
 def verify(source: Path | Reader, tenant: str, trust: Trust | None = None) -> Report:
@@ -77,16 +57,6 @@ def _verify(reader: Reader, tenant: str, trust: Trust) -> Report:
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class _Signed:
-    """A checkpoint that has to agree with the log; `stored` is None for one that was kept elsewhere."""
-
-    where: str
-    stored: StoredCheckpoint | None
-    said: Checkpoint
-    note: Note
-
-
 class _Verifier:
     def __init__(self, reader: Reader, tenant: str, trust: Trust) -> None:
         self._reader = reader
@@ -94,12 +64,8 @@ class _Verifier:
         self._trust = trust
         self._log = LogCheck(tenant, lambda person: reader.key(tenant, Person(*person)))
         self._found = self._log.found
-        self._signed: list[_Signed] = []
-        self._wanted: list[int] = []
-        self._roots: dict[int, bytes] = {}
+        self._signed = SignedCheck(reader, tenant, trust, self._log)
         self._ids = 0
-        self._adjusted: list[int] = []
-        self._told: list[str] = []
         self.overtaken = False
         """Whether an `erasure` came behind the end that was found at the start."""
 
@@ -108,8 +74,8 @@ class _Verifier:
         with self._noting():
             if self._database():
                 with self._noting():
-                    self._collect_checkpoints()
-                self._order_checkpoints()
+                    self._signed.collect()
+                self._signed.order()
                 head = self._head()
                 size = self._reader.end(self._tenant) if head is None else head.size
                 self._read_to(size)
@@ -122,9 +88,9 @@ class _Verifier:
             size=size,
             root=root,
             findings=tuple(findings),
-            checkpoints=sum(signed.stored is not None for signed in self._signed),
+            checkpoints=sum(signed.stored is not None for signed in self._signed.signed),
             erased=len(self._log.erased),
-            told=tuple(self._told),
+            told=tuple(self._signed.told),
         )
 
     @contextmanager
@@ -146,7 +112,7 @@ class _Verifier:
         with self._noting():
             self._compare_ids(size)
         with self._noting():
-            self._compare_checkpoints(size)
+            self._signed.compare(size)
         for compare in (self._compare_people, self._compare_objects, self._compare_idempotency):
             with self._noting():
                 compare()
@@ -160,14 +126,16 @@ class _Verifier:
             self.overtaken = any(by >= size for by in self._log.erased.values())
 
     def _tell(self, size: int) -> None:
-        signed = max((each.said.size for each in self._signed if each.stored is not None), default=0)
+        signed = max((each.said.size for each in self._signed.signed if each.stored is not None), default=0)
         if 0 < signed < size:
             behind = size - signed
-            self._told.append(f"signed up to entry {signed - 1}; {behind} entries behind it are signed by nobody yet")
+            self._signed.told.append(
+                f"signed up to entry {signed - 1}; {behind} entries behind it are signed by nobody yet"
+            )
         elif signed < size:
-            self._told.append(f"{size} entries are signed by nobody yet")
+            self._signed.told.append(f"{size} entries are signed by nobody yet")
         if not self._trust.known:
-            self._told.append(
+            self._signed.told.append(
                 "no checkpoint from elsewhere was given: a rollback or a rewrite that was signed again cannot be seen"
             )
 
@@ -212,7 +180,7 @@ class _Verifier:
         while self._log.size < size:
             start = self._log.size
             end = min(start - start % BLOCK + BLOCK, size)
-            stop = next((wanted for wanted in self._wanted if start < wanted < end), end)
+            stop = self._signed.stop(start, end)
             rows = self._entries(start, stop)
             if not rows:  # a head that says too much must not be believed step by step
                 following = next(self._reader.raw_entries(self._tenant, stop, size), None)
@@ -221,13 +189,10 @@ class _Verifier:
             for row in rows:
                 self._ids += hash(row[:2])
                 if _ADJUSTED in row[2]:
-                    self._adjusted.append(row[0])
+                    self._signed.adjusted.append(row[0])
             self._log.take(rows)
             self._log.missing_until(stop)
-            while self._wanted and self._wanted[0] <= stop:
-                wanted = self._wanted.pop(0)
-                if wanted == stop:
-                    self._roots[wanted] = self._log.root()
+            self._signed.reached(stop)
             with self._noting():
                 self._compare_nodes()
             with self._noting():
@@ -283,129 +248,6 @@ class _Verifier:
         for raw in self._reader.raw_entries(self._tenant, 0, size):
             if self._reader.index_of(self._tenant, raw.id) != raw.index:
                 self._found(raw.index, raw.id, "id", "another entry has this ID, or the lookup by ID is wrong")
-
-    # what was signed
-
-    def _collect_checkpoints(self) -> None:
-        before = _FAR
-        while page := self._reader.checkpoints(self._tenant, before, _PAGE):
-            for stored in page:
-                self._collect(f"the checkpoint of {stored.size} entries", self._note(stored), stored)
-            before = page[-1].size
-        for fault in self._trust.unread:
-            self._found(None, None, "checkpoint", fault)
-        for where, data in self._trust.known:
-            self._collect(where, data, None)
-        for size in self._reader.loose_cosignatures(self._tenant):
-            self._found(None, None, "checkpoint", f"that of {size} entries is gone, and its cosignatures are there")
-
-    def _order_checkpoints(self) -> None:
-        self._signed.sort(key=lambda signed: signed.said.size)
-        self._wanted = sorted({signed.said.size for signed in self._signed} - {0})
-
-    def _note(self, stored: StoredCheckpoint) -> bytes:
-        """A checkpoint's note, without those lines of its cosignatures that are none."""
-        lines = ""
-        for line in stored.cosignatures:
-            try:
-                note.parse_signature(line)
-            except Invalid as exc:
-                self._found(None, None, "checkpoint", f"the checkpoint of {stored.size} entries, a cosignature: {exc}")
-            else:
-                lines += f"{line}\n"
-        return (stored.log_note + lines).encode()
-
-    def _collect(self, where: str, data: bytes, stored: StoredCheckpoint | None) -> None:
-        try:
-            parsed = note.parse(data)
-            self._signed.append(_Signed(where, stored, note.parse_checkpoint(parsed.text), parsed))
-        except Invalid as exc:
-            self._found(None, None, "checkpoint", f"{where}: {exc}")
-
-    def _compare_checkpoints(self, size: int) -> None:
-        held = {signed.said.size for signed in self._signed if signed.stored is not None}
-        for signed in self._signed:
-            for wrong in self._contradictions(signed, size, held):
-                self._found(None, None, "checkpoint", f"{signed.where}: {wrong}")
-        self._compare_instants()
-        held_key = self._log.keys.newest
-        if self._trust.service and held_key is not None and self._reader.checkpoint(self._tenant) is None:
-            self._found(
-                None, None, "checkpoint", "the log names the key that signs it, and there is no checkpoint at all"
-            )
-        if self._trust.key is not None and (held_key is None or held_key.vkey() != self._trust.key):
-            named = held_key.vkey() if held_key else "none"
-            self._found(None, None, "key", f"the log is signed by {named}, not by the key that was given")
-        if self._trust.quorum is not None:
-            self._compare_witnesses(self._trust.quorum)
-
-    def _compare_instants(self) -> None:
-        """A checkpoint's instant is not signed; it may only lie before the one before where the clock was adjusted."""
-        before: StoredCheckpoint | None = None
-        for signed in self._signed:
-            stored = signed.stored
-            if stored is None:
-                continue
-            if not entries.is_instant(stored.at):
-                self._found(None, None, "checkpoint", f"{signed.where}: its instant is none: {stored.at[:40]!r}")
-                continue
-            if (
-                before is not None
-                and stored.at < before.at
-                and not any(before.size <= index < stored.size for index in self._adjusted)
-            ):
-                self._found(None, None, "checkpoint", f"{signed.where}: made before that of {before.size} entries")
-            before = stored
-
-    def _contradictions(self, signed: _Signed, size: int, held: set[int]) -> Iterator[str]:
-        said, stored = signed.said, signed.stored
-        if stored is not None and stored.size != said.size:
-            yield f"its row says {stored.size}, its note {said.size}"
-        if said.size > size:
-            yield f"the log has {size} entries and is behind it: entries were taken away (rolled back)"
-        elif self._roots.get(said.size, _EMPTY if said.size == 0 else None) != said.root:
-            yield f"the first {said.size} entries are not those that it was made of (changed or forked)"
-        keys = self._log.keys.at(said.size) if stored is not None else self._log.keys.known()
-        try:
-            signers = note.verify(signed.note, keys)
-        except Invalid as exc:
-            yield str(exc)
-            return
-        names = {key.name for key in signers}
-        if not signers or (stored is not None and keys[0] not in signers):
-            named = keys[0].vkey() if keys else "none"
-            yield f"it is not signed by the key that the log names for it ({named})"
-        elif said.origin not in names:
-            yield f"it is of {said.origin}, and signed by {', '.join(sorted(names))}"
-        elif stored is None and said.size <= size and said.size not in held:
-            yield "the log's own checkpoints lack it"
-
-    def _compare_witnesses(self, quorum: bytes) -> None:
-        try:
-            policy = Policy.parse(quorum)
-        except Invalid as exc:
-            self._found(None, None, "witness", f"the policy of witnesses: {exc}")
-            return
-        newest = None
-        strangers: dict[tuple[str, bytes], str] = {}
-        for signed in self._signed:
-            if signed.stored is None:
-                continue
-            newest = signed
-            for line in signed.note.signatures:
-                if not any(key.made(line) for key in (*self._log.keys.known(), *(w.key for w in policy.witnesses))):
-                    strangers.setdefault((line.name, line.key_id), signed.where)
-            try:
-                note.verify(signed.note, [witness.key for witness in policy.witnesses])
-            except Invalid as exc:
-                self._found(None, None, "witness", f"{signed.where}: {exc}")
-        for (name, key_id), where in strangers.items():
-            self._told.append(
-                f"{where} has a line of an unknown witness, whom the policy lacks: {name} ({key_id.hex()})"
-            )
-        if newest is None or not _satisfied(policy, newest.note):
-            where = newest.where if newest else "the log has no checkpoint"
-            self._found(None, None, "witness", f"{where}: the quorum of the policy has not cosigned it")
 
     # the projection
 
@@ -490,10 +332,3 @@ class _Verifier:
                     self._found(index, entry_id, "idempotency", "the key's row is there, its entry was erased")
                 elif value is not None and value.get("idempotency") != {"key": key, "request": request}:
                     self._found(index, entry_id, "idempotency", "the key's row is not as its entry says")
-
-
-def _satisfied(policy: Policy, signed: Note) -> bool:
-    try:
-        return policy.satisfied(signed)
-    except Invalid:  # a line of a witness is wrong
-        return False
