@@ -266,7 +266,7 @@ async def erase(call: Authenticated, wanted: Annotated[ErasureBody, Depends(body
 
 
 async def _agreed(call: Authenticated, person: Person, text: str) -> dict[str, JSON]:
-    """Whoever agreed to an erasure: by their own token, or a person of the directory whom the caller names."""
+    """Whoever agreed to an erasure: by their own token, or named by the caller, which the entry says."""
     runtime = call.services.runtime
     if text.startswith("mst."):
         caller = authenticated(call.services, text, None)
@@ -275,10 +275,12 @@ async def _agreed(call: Authenticated, person: Person, text: str) -> dict[str, J
             raise Forbidden("this token is of another tenant")
         return caller.named(runtime.ref(call.tenant, caller.principal.person))
     kind, _, name = text.rpartition(":")
+    if kind == "system" and name and person.id not in name:
+        return {"asserted": True, "principal": {"type": "system", "id": name}}
     approver = Person(type="user", id=name)
     ref = runtime.ref(call.tenant, approver)
     if kind not in ("", "user") or ref is None or approver == person or not _active(call, ref):
-        detail = "somebody else's token, or a person of the directory: user:ID"
+        detail = "somebody else's token, or whom you name: user:ID of the directory, or system:NAME"
         raise BadRequest("nobody has agreed", (FieldError("/approved_by", detail),))
     return {"asserted": True, "principal": {"type": "user", "ref": ref}}
 

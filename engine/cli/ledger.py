@@ -58,9 +58,8 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     erase = _command(ledger, "erase", "erase a person: payloads, salts and key; the tree stays whole", _erase)
     erase.add_argument("subject", metavar="SUBJECT", help="a user's ID")
     erase.add_argument("--reason", required=True, help="stays in the log, so it must not name the person")
-    erase.add_argument(
-        "--approved-by", action="append", required=True, metavar="TOKEN|user:ID", help="who agreed; may be given twice"
-    )
+    agreed = "who agreed: a token, user:ID or system:NAME; may be given twice"
+    erase.add_argument("--approved-by", action="append", required=True, metavar="WHO", help=agreed)
 
     hold = _command(ledger, "hold", "a legal hold: nothing about the person is erased while it stands", _hold)
     hold.add_argument("subject", metavar="SUBJECT", help="a user's ID")

@@ -189,6 +189,10 @@ def test_what_stands_against_an_erasure(new_service: Callable[[], Service]) -> N
         (["--reason", "gone", "--approved-by", "eve"], "agreed"),
     ]:
         assert words in service.muster("ledger", "erase", "eve", *arguments, want=2).stderr
+    assert (
+        "two people"
+        in service.muster("ledger", "erase", "eve", "--reason", "gone", "--approved-by", "system:dpo", want=2).stderr
+    )
     done = service.muster("ledger", "erase", "eve", "--reason", "gone", *both, "--json")
     assert json.loads(done.stdout)["erased"] > 0
     service.muster("ledger", "verify")
