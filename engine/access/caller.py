@@ -8,6 +8,8 @@ from typing import Literal
 from ledger.model import JSON, Person
 
 PrincipalType = Literal["user", "system"]
+TENANT_HEADER = "muster-tenant"
+"""By which the operator, who needs no token, says whose log is meant."""
 ROLES = ("gateway", "app", "learner-session", "person", "author", "auditor", "admin")
 
 

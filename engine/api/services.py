@@ -10,7 +10,7 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from engine.access import tokens
-from engine.access.caller import Caller, operator
+from engine.access.caller import TENANT_HEADER, Caller, operator
 from engine.access.gate import AccessGate
 from engine.api.metrics import Metrics
 from engine.content.library import Library
@@ -45,7 +45,6 @@ from engine.training.steps import Steps
 from ledger.model import JSON, Person
 
 OPERATOR_SCOPE = "muster.operator"
-TENANT_HEADER = "muster-tenant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

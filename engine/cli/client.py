@@ -15,12 +15,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from engine.api.app import OperatorSocket, create_app
-from engine.api.services import TENANT_HEADER
+from engine.access.caller import TENANT_HEADER
 from engine.cli.output import progress
 from engine.home import Busy, Home, running
 from engine.opa import binary
-from engine.runtime import Runtime
 from engine.settings import Settings
 from ledger.model import JSON
 
@@ -50,6 +48,10 @@ async def connected(settings: Settings, tenant: str) -> AsyncIterator[httpx.Asyn
         async with _client(transport, headers) as client:
             yield client
         return
+    # Only here is the whole application needed: most commands speak to a running service, and shall not wait for it.
+    from engine.api.app import OperatorSocket, create_app
+    from engine.runtime import Runtime
+
     async with (
         Runtime(settings=settings, home=home, opa=find_opa(settings)) as runtime,
         _client(httpx.ASGITransport(OperatorSocket(create_app(runtime))), headers) as client,

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from engine.cli import output
 from engine.cli.client import call, find_opa
-from engine.cli.serve import serve
 from engine.cli.setup import make_home
 from engine.home import Home, running
 from engine.opa import binary
@@ -30,7 +29,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="make the home if there is none, activate what is configured, leave tokens for a day in demo.env",
     )
-    serving.set_defaults(run=lambda a, s: asyncio.run(serve(s, demo=a.demo)))
+    serving.set_defaults(run=_serve)
 
     _json(commands.add_parser("status", help="is a service running, and can it decide?")).set_defaults(run=_status)
 
@@ -74,6 +73,12 @@ def _init(arguments: argparse.Namespace, settings: Settings) -> int:
     output.progress("the first admin token, shown once and stored nowhere:")
     print(token)
     return output.YES
+
+
+def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
+    from engine.cli.serve import serve  # the whole application: for this command alone
+
+    return asyncio.run(serve(settings, demo=arguments.demo))
 
 
 def _status(arguments: argparse.Namespace, settings: Settings) -> int:
