@@ -122,7 +122,7 @@ def test_a_flipped_bit(database: Path, kept: Kept, table: str, column: str, wher
 
 
 _CELLS: dict[str, tuple[str, set[str]]] = {
-    "heads: delete": ("DELETE FROM heads", {"people", "checkpoint"}),
+    "heads: delete": ("DELETE FROM heads", {"head"}),
     "heads: smaller": ("UPDATE heads SET size = size - 1", {"index", "root"}),
     "heads: size of an earlier one": ("UPDATE heads SET size = 40", {"checkpoint"}),
     "entries: delete": ("DELETE FROM entries WHERE idx = 3", {"index"}),
