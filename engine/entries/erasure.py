@@ -8,6 +8,7 @@ person, and which copies were made before, is told to whoever erases: no command
 from __future__ import annotations
 
 import asyncio
+import glob
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ class Erased:
 
     mentions  entries of others whose payload names the person: (index, ID, kind)
     copies    archives and backups that were made before and may hold the person
-    files     files of the home, besides the ledger, that name the person
+    files     files of the home, besides the ledger, that name the person; homes that restores have put aside
     """
 
     entries: tuple[Entry, ...]
@@ -159,8 +160,9 @@ class Erasures:
                 yield {"id": entry.id, "at": entry.at, **{k: value.get(k) for k in ("copy", "name", "sha256")}}
 
     def _files(self, person: Person) -> Iterator[str]:
-        """Files of the home besides the ledger that name the person."""
+        """Files of the home besides the ledger that name the person, and old homes that restores have put aside."""
         home, pattern = self.writer.runtime.home.path, _mentions(person.id)
+        yield from (str(old) for old in sorted(home.parent.glob(f"{glob.escape(home.name)}.before-restore-*")))
         for path in sorted(home.rglob("*")):
             aside = path.name in _ASIDE or path.parent.name == _PROGRAMS
             if path.is_file() and not aside and _named_in(path, person, pattern):
