@@ -90,6 +90,19 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What a commit moved in one tenant: the objects that have another version now, or are gone.
+
+    A person who became known, or was erased, is also there under the name that stands for an unknown one.
+    `revision` is the one that is active since, where an activation was among the entries.
+    """
+
+    tenant: str
+    objects: frozenset[str]
+    revision: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RawEntry:
     """An entry as it is stored, nothing believed: what the verifier reads."""
 

@@ -7,13 +7,14 @@ is seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Literal, Protocol, TypeAlias
 
 from ledger.canonical import JSON
 from ledger.instants import Instant
-from ledger.model import Append, Cosigned, Entry, Head, Person, Published, RawEntry, Receipt, StoredCheckpoint
+from ledger.model import Append, Changed, Cosigned, Entry, Head, Person, Published, RawEntry, Receipt, StoredCheckpoint
 
 Part: TypeAlias = Literal["objects", "people", "idempotency"]
 Row: TypeAlias = tuple[str | int | bytes, ...]
@@ -33,6 +34,16 @@ class Ledger(Protocol):
         The checks MUST be made in the transaction that writes, in this order: IDs that are there already
         (same payload and kind: the first receipts; else Conflict or Erased), UnknownTenant,
         IdempotencyConflict, NotReady (the clock), Stale.
+        """
+
+    def append(self, append: Append) -> asyncio.Future[tuple[Receipt, ...]]:
+        """`submit`, for whoever runs in an event loop: the loop is woken once for all that a commit answers."""
+
+    def watch(self, changed: Callable[[Changed], None]) -> None:
+        """Have every commit told that moved objects, in the order of commits, from a thread of the ledger's own.
+
+        It MUST be told after the commit is durable and before any of its appends is answered: so whoever drops what it
+        remembers of these objects never serves a state that an answered append has replaced.
         """
 
     def keep(self, signed: Published | Cosigned) -> Future[tuple[Receipt, ...]]:

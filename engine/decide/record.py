@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.access.caller import Caller
 from engine.opa.binary import OpaBinary
+from ledger import canonical
 from ledger.model import JSON
 from ledger.reduce import REDUCER
 
@@ -62,3 +65,33 @@ def decision_payload(
         "evaluator": "own",
         "undecided": undecided,
     }
+
+
+def leased_payload(
+    *,
+    leans_on: str,
+    lease: str,
+    now: str,
+    caller: Caller,
+    caller_ref: str | None,
+    request_id: str,
+    dropped: Sequence[str],
+) -> dict[str, JSON]:
+    """The payload of a `decision` entry that was answered by a lease: all else is as in the entry that it leans on.
+
+    `lease` is the lease's key, SHA-256 (hex) of revision and canonical input without `now`: by it the two are joined.
+    """
+    return {
+        "leans_on": leans_on,
+        "lease": lease,
+        "now": now,
+        "caller": caller.named(caller_ref),
+        "request_id": request_id,
+        "dropped": list(dropped),
+    }
+
+
+def lease_key(revision: str, question: Mapping[str, JSON]) -> str:
+    """The key of a lease: SHA-256 (hex) of the revision's 64 characters and the canonical input without `now`."""
+    timeless = {key: value for key, value in question.items() if key != "now"}
+    return hashlib.sha256(revision.encode() + canonical.encode(timeless)).hexdigest()
