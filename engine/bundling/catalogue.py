@@ -24,6 +24,7 @@ class GateInfo:
     scopes: tuple[str, ...]
     modules: tuple[str, ...]
     waivers: tuple[str, ...]
+    lease: bool
     validator: Draft202012Validator
 
     def wrong_fields(self, value: JSON) -> tuple[tuple[str, str], ...]:
@@ -147,6 +148,7 @@ def _gate(metadata: Mapping[str, Any]) -> GateInfo:
         scopes=tuple(metadata["facts"]["scopes"]),
         modules=tuple(metadata["facts"]["modules"]),
         waivers=tuple(metadata["facts"]["waivers"]),
+        lease=metadata.get("lease", True),  # bundles of before there were leases do not say
         validator=Draft202012Validator(metadata["schema"]),
     )
 

@@ -26,6 +26,9 @@ DECISIONS: Final = "muster/gate/decisions"
 Query: TypeAlias = Callable[[str, bytes, float], Awaitable[JSON]]
 """(entrypoint, body, deadline in seconds) -> result; raises CouldNotDecide."""
 
+Asked: TypeAlias = Callable[[int], None]
+"""Told, once, how many items go in the call that first carries this one, when that call is sent."""
+
 _CALLS_AT_ONCE: Final = 2
 _BATCH: Final = 32
 _BATCH_BYTES: Final = 512 * 1024
@@ -61,6 +64,13 @@ class _Item:
     action: str
     expires: float
     answer: asyncio.Future[JSON]
+    asked: Asked | None
+
+    def sent(self, together: int) -> None:
+        """Tell the asker that its call goes out; of a second call it is not told."""
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            asked(together)
 
     def settle(self, outcome: JSON | CouldNotDecide) -> None:
         """Hand over the outcome, unless the asker has gone."""
@@ -91,14 +101,14 @@ class Batcher:
         self._keys = itertools.count()
         self._closed = False
 
-    async def decide(self, body: bytes, *, caller: str, action: str) -> JSON:
-        """The decision for one canonical input; raises CouldNotDecide."""
+    async def decide(self, body: bytes, *, caller: str, action: str, asked: Asked | None = None) -> JSON:
+        """The decision for one canonical input; raises CouldNotDecide. `asked` must not raise."""
         if self._closed:
             raise CouldNotDecide("opa-down", "OPA was stopped")
         loop = asyncio.get_running_loop()
         if len(self._unanswered) >= _UNANSWERED:
             raise CouldNotDecide("overloaded", f"{_UNANSWERED} decisions wait already")
-        item = _Item(body, caller, action, time.monotonic() + 3 * self._seconds, loop.create_future())
+        item = _Item(body, caller, action, time.monotonic() + 3 * self._seconds, loop.create_future(), asked)
         self._unanswered.add(item)
         try:
             if self._quarantined(item):
@@ -172,6 +182,8 @@ class Batcher:
         items = {f"r{next(self._keys)}": item for item in batch}
         self.counts.batches += 1
         self.counts.batched += len(batch)
+        for item in batch:
+            item.sent(len(batch))
         try:
             # Half of the time: a batch of 32 takes a few ms, and whoever shares it with a slow item waits for both.
             answers = _by_key(await self._query(DECISIONS, _together(items), self._seconds / 2), items)
@@ -210,6 +222,7 @@ class Batcher:
 
     async def _settle_alone(self, item: _Item) -> None:
         self.counts.alone += 1
+        item.sent(1)
         try:
             item.settle(await self._query(DECISION, item.body, self._seconds))
         except CouldNotDecide as exc:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.opa import process
-from engine.opa.batch import Batcher, Counts
+from engine.opa.batch import Asked, Batcher, Counts
 from engine.opa.binary import OpaBinary
 from engine.opa.errors import CouldNotDecide
 from engine.opa.process import Served
@@ -119,16 +119,19 @@ class Evaluator:
         finally:
             self._turns.release()
 
-    async def decide(self, body: bytes, *, caller: str, action: str) -> JSON:
-        """A gate's decision for a canonical input, asked together with what else waits. Raises CouldNotDecide."""
+    async def decide(self, body: bytes, *, caller: str, action: str, asked: Asked | None = None) -> JSON:
+        """A gate's decision for a canonical input, asked together with what else waits. Raises CouldNotDecide.
+
+        `asked` is called when the first call that carries this item is sent, with the number of items in that call.
+        """
         if not self.ready:
             raise self._down()
-        return await self._batcher.decide(body, caller=caller, action=action)
+        return await self._batcher.decide(body, caller=caller, action=action, asked=asked)
 
     async def _query(self, entrypoint: str, body: bytes, deadline: float) -> JSON:
-        if self._watch is None or self._watch.client is None:
+        if self._watch is None:
             raise self._down()
-        return await self._watch.client.query(entrypoint, body, deadline)
+        return await self._watch.query(entrypoint, body, deadline)
 
     def _down(self) -> CouldNotDecide:
         return CouldNotDecide("opa-down", self._watch.why if self._watch is not None else "OPA has not been started")

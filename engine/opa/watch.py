@@ -1,6 +1,8 @@
 """Keeps one OPA serving: starts it, lets only one that passes the canary answer, and starts the next when it ends.
 
-The first restart is immediate; while starts fail one after the other, the pause doubles from 0.05 s to 2 s.
+The first restart is immediate; while starts fail one after the other, the pause doubles from 0.05 s to 2 s. An OPA that
+lives and does not answer is noticed by those who ask it: after some timeouts in a row the canary is asked once more,
+and if that is not answered either, OPA is killed, which is an end like any other.
 """
 
 from __future__ import annotations
@@ -16,12 +18,17 @@ from engine.opa import canary
 from engine.opa.client import OpaClient
 from engine.opa.errors import CouldNotDecide, OpaStartError
 from engine.opa.process import OpaProcess, Served
+from ledger.canonical import JSON
 
 _LOG: Final = logging.getLogger(__name__)
 
 _START_SECONDS: Final = 10.0
 _CANARY_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.005
+_TIMEOUTS: Final = 3
+"""So many in a row, with no answer between them, are a doubt. Slow questions alone are not: the canary is answered."""
+_DOUBT_SECONDS: Final = 2.0
+"""For the canary of an OPA in doubt; evaluations that run beside it are few, and end at deadlines of their own."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _STEADY_SECONDS: Final = 5.0
@@ -40,6 +47,8 @@ class Watch:
     restarts: int = 0
     _process: OpaProcess | None = None
     _task: asyncio.Task[None] | None = None
+    _timeouts: int = 0
+    _doubt: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -53,11 +62,46 @@ class Watch:
 
     async def stop(self) -> None:
         """End the watch and OPA."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        tasks = [task for task in (self._task, self._doubt) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._task = self._doubt = None
         await self._end("OPA was stopped")
+
+    async def query(self, entrypoint: str, body: bytes, deadline: float) -> JSON:
+        """As OpaClient.query, of the OPA that serves now; `opa-down` while there is none."""
+        client, process = self.client, self._process
+        if client is None or process is None:
+            raise CouldNotDecide("opa-down", self.why)
+        try:
+            answer = await client.query(entrypoint, body, deadline)
+        except CouldNotDecide as exc:
+            if client is self.client:  # else this is news of an OPA that is gone
+                self._note(exc, client, process)
+            raise
+        self._timeouts = 0
+        return answer
+
+    def _note(self, failure: CouldNotDecide, client: OpaClient, process: OpaProcess) -> None:
+        if failure.cause != "timeout":
+            self._timeouts = 0  # it answered, or its end is noticed without us
+            return
+        self._timeouts += 1
+        if self._timeouts >= _TIMEOUTS and self._doubt is None:
+            self._doubt = asyncio.create_task(self._examine(client, process))
+
+    async def _examine(self, client: OpaClient, process: OpaProcess) -> None:
+        """Kill an OPA that does not answer the canary in time."""
+        try:
+            await client.query(canary.ALIVE, b"{}", _DOUBT_SECONDS)
+        except CouldNotDecide as exc:
+            if exc.cause == "timeout":
+                _LOG.error("OPA for revision %s lives but does not answer", self.revision[:12])
+                process.kill()
+        finally:
+            self._timeouts, self._doubt = 0, None
 
     async def _keep(self) -> None:
         pause = 0.0
@@ -90,7 +134,7 @@ class Watch:
             await client.close_connection()
             await self._end("OPA does not start")
             raise
-        self.client = client
+        self.client, self._timeouts = client, 0
 
     async def _end(self, why: str) -> None:
         self.why = why

@@ -269,3 +269,28 @@ def test_each_item_gets_what_it_would_get_alone(items: list[tuple[str, str]]) ->
         await ours.close()
 
     asyncio.run(main())
+
+
+def test_an_asker_is_told_when_its_call_is_sent() -> None:
+    """Once, with the number of items in the first call that carries it; not again when it is asked for alone."""
+
+    async def main() -> None:
+        opa = FakeOpa()
+        ours = batcher(opa)
+        told: list[tuple[int, int]] = []
+
+        def ask(n: int, **fields: object) -> Awaitable[JSON | str]:
+            asked = ours.decide(body(n, **fields), caller="c", action="a", asked=lambda size: told.append((n, size)))
+            return asyncio.create_task(outcome(asked))
+
+        first = [ask(0), ask(1), ask(2), ask(3, fails="opa-error"), ask(4)]
+        await until(lambda: len(opa.calls) == 2)
+        assert told == [(0, 1), (1, 1)]
+        opa.open.set()
+        await asyncio.gather(*first)
+        assert ours.counts.broken_batches == 1
+        assert told == [(0, 1), (1, 1), (2, 3), (3, 3), (4, 3)]
+        await ask(5)
+        assert told[5:] == [(5, 1)]
+
+    asyncio.run(main())

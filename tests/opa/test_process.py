@@ -110,7 +110,7 @@ def test_it_gets_nothing_of_ours(served: Served, runtime: Path, monkeypatch: pyt
 
     async def work(opa: OpaProcess) -> None:
         assert os.getpgid(opa.pid) == opa.pid
-        assert variables(opa.pid) <= {"GOMEMLIMIT", "GOMAXPROCS", "LC_ALL"}
+        assert variables(opa.pid) <= {"GOMEMLIMIT", "GOGC", "GOMAXPROCS", "LC_ALL"}
 
     run(served, work, runtime)
 

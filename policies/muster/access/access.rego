@@ -9,9 +9,18 @@ package muster.access
 # description: may this caller do this operation?
 # entrypoint: true
 # scope: document
-decision := {"allow": true, "reason": "granted"} if _granted
+decision := {"allow": true, "reason": "granted", "anyone": _anyone} if _granted
 
-decision := {"allow": false, "reason": "this role may not do this"} if not _granted
+decision := {"allow": false, "reason": "this role may not do this", "anyone": _anyone} if not _granted
+
+# Whether the same is said whoever is asked about.
+default _anyone := false
+
+_anyone if not _oneself_matters
+
+_oneself_matters if input.operation in _own[input.caller.role]
+
+_oneself_matters if input.operation in _never_for_oneself
 
 _everyone := {"gates.read"}
 

@@ -12,7 +12,7 @@ tiers := ["enrolled", "completed", "proficient", "certified"]
 
 # METADATA
 # description: a tier's place among the tiers
-rank[tier] := index if some index, tier in tiers
+rank := {"enrolled": 0, "completed": 1, "proficient": 2, "certified": 3}
 
 # METADATA
 # description: |
@@ -52,10 +52,10 @@ holding(required, facts) := {"ends": min(ends), "evidence": evidence, "tier": re
 }
 
 # When a certification of a date is too old for a requirement.
-_window(required, date) := {calendar.add(date, required.within)}
-
 # A scope that is renewed by its expiry, or by the calendar, lasts as long as its certification says.
-_window(required, _) := set() if {
+_window(required, date) := {end} if {
+	end := calendar.add(date, required.within)
+} else := set() if {
 	required.within == null
 	data.source.scopes[required.scope].renewal in {"expiry", "calendar"}
 }
@@ -64,9 +64,9 @@ _window(required, _) := set() if {
 # description: |
 #   the instant to which a reviewed regrade cut a fact, as a set of one or none; undefined where the regrade names none
 # scope: document
-cut(fact) := set() if count({"until", "lowered"} & object.keys(fact)) == 0
-
-cut(fact) := {fact.until} if calendar.is_instant(fact.until)
+cut(fact) := set() if {
+	count({"until", "lowered"} & object.keys(fact)) == 0
+} else := {fact.until} if calendar.is_instant(fact.until)
 
 # METADATA
 # description: every module of a track, in the track's order, at the tier it asks or a lower one that is enough
@@ -97,7 +97,9 @@ renewals(scope, tier, versions) := {by |
 	some take in data.source.scopes[scope].takes
 	rank[take.tier] <= rank[tier]
 	some part in take_parts(take)
-	some by in _asked(part.module, object.get(versions, part.module, ""))
+	version := object.get(versions, part.module, "")
+	data.source.modules[part.module].recertify
+	some by in _asked(part.module, version)
 }
 
 _asked(module, version) := {asked.by |
@@ -121,7 +123,11 @@ renewal_window(required) := data.source.scopes[required.scope].renewal_window
 
 # METADATA
 # description: the entry ID of the waiver that covers a requirement at an instant
-waiver(required, facts, now) := held.evidence if {
+waiver(required, facts, now) := waived(required, facts, now).evidence
+
+# METADATA
+# description: the waiver, {until, evidence}, that covers a requirement at an instant
+waived(required, facts, now) := held if {
 	held := facts.waivers[waiver_key(required)]
 	is_string(held.evidence)
 	calendar.is_instant(held.until)
@@ -182,9 +188,9 @@ _awarded(scope, tier) := [one |
 # METADATA
 # description: the modules that a scope's take asks for
 # scope: document
-take_parts(take) := [{"module": take.module, "tier": take.tier}]
-
-take_parts(take) := track_parts(take.track, take.tier) if take.track
+take_parts(take) := [{"module": take.module, "tier": take.tier}] if {
+	take.module
+} else := track_parts(take.track, take.tier)
 
 # What was passed before a revocation of a scope does not count towards it.
 _counting(required, facts) := facts if not _revoked(required, facts)

@@ -21,23 +21,8 @@ import data.muster.lib.calendar
 # METADATA
 # description: may this person do this now?
 # entrypoint: true
-decision := object.union(_output, {"valid_until": _changes_at})
-
-# METADATA
-# description: independent requests, each decided by itself, under the keys that they came with
-# entrypoint: true
-decisions[key] := answer if {
-	some key, request in input.requests
-	answer := decision with input as request
-}
-
-_registered if data.source.actions[input.action.name]
-
-_gate := data.metadata.gates[input.action.name] if _registered
-
-_common[requirement.code] := requirement if some requirement in data.metadata.common
-
-_output := {
+# scope: document
+decision := {
 	"verdict": "deny",
 	"allow": false,
 	"mode": "enforce",
@@ -47,11 +32,12 @@ _output := {
 	"denials": [_denial(_common["unknown-action"])],
 	"evidence": [],
 	"obligations": [],
+	"valid_until": null,
 } if {
 	not _registered
 }
 
-_output := {
+decision := {
 	"verdict": _verdict,
 	"allow": _allow,
 	"mode": _gate.mode,
@@ -61,13 +47,42 @@ _output := {
 	"denials": _denials,
 	"evidence": sort(_evidence),
 	"obligations": array.concat(_gate.obligations, _obligations),
+	"valid_until": _changes_at,
 }
+
+# METADATA
+# description: independent requests, each decided by itself, under the keys that they came with
+# entrypoint: true
+decisions[key] := answers[0] if {
+	some key, request in input.requests
+
+	# Whole before `with` ends: it takes what was computed under it along, and every later look would compute anew.
+	# regal ignore:pointless-reassignment
+	answers := [answer | answer := decision] with input as request
+}
+
+_registered if data.source.actions[input.action.name]
+
+_gate := data.metadata.gates[input.action.name] if _registered
+
+_common[requirement.code] := requirement if some requirement in data.metadata.common
+
+_requirements := array.concat([_common["subject-active"]], _gate.requirements)
+
+_codes contains requirement.code if some requirement in _requirements
+
+_training[requirement.code] := requirement.requires if some requirement in _gate.requirements
+
+# What the gate itself may state: the rest is judged here, and what nobody asks for turns nothing.
+_conditions := (_codes - object.keys(_training)) - {"subject-active"}
 
 # What the gate says of its own conditions. A gate that is registered and gone leaves this undefined, and with it the
 # decision.
-_stated := {
-	"met": data.muster.gates[_gate.action].met,
-	"evidence": {id | some id in data.muster.gates[_gate.action].evidence; is_string(id)},
+_stated := _statement(_gate.action)
+
+_statement(action) := {
+	"met": data.muster.gates[action].met,
+	"evidence": {id | some id in data.muster.gates[action].evidence; is_string(id)},
 }
 
 # Without an instant nothing is met: text compares with any text, and null is less than all of it.
@@ -77,14 +92,6 @@ default _facts := {}
 
 _facts := input.facts
 
-# What the gate itself may state: the rest is judged here, and what nobody asks for turns nothing.
-_conditions := {requirement.code |
-	some requirement in _gate.requirements
-	not requirement.requires
-} - {"subject-active"}
-
-_training[requirement.code] := requirement.requires if some requirement in _gate.requirements
-
 _holdings[code] := certification.holding(required, _facts) if some code, required in _training
 
 _fresh contains code if {
@@ -92,31 +99,23 @@ _fresh contains code if {
 	_now < holding.ends
 }
 
-_waived[code] := certification.waiver(required, _facts, _now) if {
-	some code, required in _training
-	not code in _fresh
-}
+# The waivers in force, of what is held as well.
+_waivers[code] := certification.waived(required, _facts, _now) if some code, required in _training
 
-_met contains code if {
-	_now
-	some code in (_stated.met & _conditions)
-}
+_waived := object.remove(_waivers, _fresh)
 
-_met contains code if some code in _fresh
-
-_met contains code if some code, _ in _waived
-
-_met contains "subject-active" if {
-	_now
+_active if {
 	input.subject.known == true
 	input.subject.active == true
 	is_string(input.subject.ref)
 }
 
-_requirements := array.concat([_common["subject-active"]], _gate.requirements)
+default _met := set()
+
+_met := (((_stated.met & _conditions) | _fresh) | object.keys(_waived)) | {"subject-active" | _active} if _now
 
 # Undefined where the requirements or the gate are gone: a set of codes alone would find nothing unmet among none.
-_unmet := {requirement.code | some requirement in _requirements} - _met if {
+_unmet := _codes - _met if {
 	_stated
 	count(_requirements) > 0
 }
@@ -131,24 +130,23 @@ _allow if _verdict == "allow"
 
 _allow if _gate.mode == "shadow"
 
-_evidence contains id if {
-	_now
-	some id in _stated.evidence
-}
+default _evidence := set()
 
-_evidence contains id if some id in _training_evidence
+_evidence := _stated.evidence | _training_evidence if _now
 
 _training_evidence contains id if {
 	some code in _fresh
 	some id in _holdings[code].evidence
 }
 
-_training_evidence contains id if some id in _waived
+_training_evidence contains held.evidence if some held in _waived
 
-_obligations := [{"type": "waiver", "id": id, "requirement": requirement.requires} |
+_obligations := [] if count(_waived) == 0
+
+_obligations := [{"type": "waiver", "id": held.evidence, "requirement": requirement.requires} |
 	some requirement in _gate.requirements
-	id := _waived[requirement.code]
-]
+	held := _waived[requirement.code]
+] if count(_waived) > 0
 
 _denials := [] if count(_unmet) == 0
 
@@ -159,20 +157,30 @@ _denial(requirement) := {
 	"title": requirement.title,
 	"message": requirement.message,
 	"requirement": object.get(requirement, "requires", {"condition": requirement.code}),
-	"remedy": object.get(_lessons, requirement.code, requirement.remedy),
+	"remedy": _remedy(requirement),
 }
 
-# The first module on the way to what is not held, or else the one that METADATA names, with what its link shows.
-_lessons[requirement.code] := object.union({"kind": "lesson", "module": module}, shown) if {
-	some requirement in _gate.requirements
-	missing := [part.module | some part in _ways[requirement.code]; not _serves(part)]
-	module := array.concat(missing, [named | named := requirement.remedy.module])[0]
+# The first module on the way to what is not held, with what its link shows; or else what METADATA says.
+_remedy(requirement) := object.union({"kind": "lesson", "module": module}, shown) if {
+	[module] := _next(_ways[requirement.code], _instant)
 	shown := object.filter(object.get(data.source.modules, module, {}), {"title", "version", "minutes", "href"})
+} else := requirement.remedy
+
+# The module that METADATA names is on every way the last, and serves nobody.
+_ways[requirement.code] := array.concat(path, named) if {
+	some requirement in _gate.requirements
+	requirement.code in _unmet
+	path := [part | some part in certification.path(requirement.requires, _facts)]
+	named := [{"module": module, "ends": ""} | module := requirement.remedy.module]
 }
 
-_ways[code] := certification.path(_training[code], _facts) if some code in _unmet
+# An array of one or none.
+_next(way, instant) := array.slice([part.module | some part in way; instant >= part.ends], 0, 1)
 
-_serves(part) if _now < part.ends
+# Without an instant nothing serves: it is after all that ends.
+default _instant := "9999"
+
+_instant := input.now if _now
 
 # The instants after now at which the output turns into another: what is held ends, an exception that covers more than
 # what is held ends, the gate says something else, another lesson is the next.
@@ -181,30 +189,39 @@ _turns contains holding.ends if {
 	holding.ends > _now
 }
 
-_turns contains until if {
-	some code, required in _training
-	certification.waiver(required, _facts, _now)
-	until := _facts.waivers[certification.waiver_key(required)].until
-	not _outlasts(code, until)
+_turns contains held.until if {
+	some code, held in _waivers
+	not _outlasts(code, held.until)
 }
 
-_turns contains instant if {
-	some instant in data.muster.gates[_gate.action].instants
-	calendar.is_instant(instant)
-	instant > _now
-	after := _stated with input.now as instant
-	[after.met & _conditions, (after.evidence | _training_evidence)] != [_stated.met & _conditions, _evidence]
-}
+_turns contains _stated_until
 
 _turns contains part.ends if {
 	some way in _ways
 	some part in way
 	part.ends > _now
-	after := _lessons with input.now as part.ends
-	after != _lessons
+	_next(way, part.ends) != _next(way, _now)
 }
 
 _outlasts(code, instant) if _holdings[code].ends > instant
+
+# The first of the gate's instants at which it says something else: most often the very first, so that is asked alone.
+_stated_until := _instants[0] if {
+	_changing[_instants[0]]
+} else := min(_changing)
+
+_changing contains instant if {
+	action := _gate.action
+	some instant in _instants
+	[after] := [said | said := _statement(action)] with input.now as instant
+	[after.met & _conditions, (after.evidence | _training_evidence)] != [_stated.met & _conditions, _evidence]
+}
+
+_instants := sort([instant |
+	some instant in data.muster.gates[_gate.action].instants
+	calendar.is_instant(instant)
+	instant > _now
+])
 
 default _changes_at := null
 

@@ -395,6 +395,39 @@ test_what_the_gate_says_turns_at_its_own_instants[note] if {
 	[decision.verdict, decision.evidence, decision.valid_until] == tc[1]
 }
 
+_approvals[id] := {
+	"approver": id,
+	"approver_active": true,
+	"request_digest": "d",
+	"expires_at": ends,
+	"evidence": sprintf("e-%s", [id]),
+} if {
+	some id, ends in {"a1": _soon, "b2": _later, "c3": "2026-06-01T10:00:00.003Z"}
+}
+
+# The subject's own approval does not count, so its end changes nothing.
+test_the_gate_turns_at_a_later_instant_of_its_own[note] if {
+	some note, tc in {
+		"while both count": [_now, ["allow", ["e-b2", "e-c3"], _later]],
+		"when the first ends that counts": [_later, ["deny", [], null]],
+	}
+	decision := rule.decision with input as object.union(_request, {
+		"action": {"name": "data-export"},
+		"context": {"approvals": ["a1", "b2", "c3"]},
+		"facts": {"approvals": _approvals, "request_digest": "d"},
+		"now": tc[0],
+	})
+		with data.source as {"actions": {"data-export": {"title": "Export"}}, "modules": {}}
+		with data.metadata as {
+			"gates": {"data-export": object.union(_gate, {
+				"action": "data-export",
+				"requirements": [object.union(_gate.requirements[1], {"code": "dual-approval"})],
+			})},
+			"common": _common,
+		}
+	[decision.verdict, decision.evidence, decision.valid_until] == tc[1]
+}
+
 _track := {"tracks": {"ab": {"modules": [
 	{"module": "a", "tier": "completed"},
 	{"module": "b", "tier": "completed"},
