@@ -7,8 +7,7 @@ stop), gives no instant at all. Only a `clock.adjusted` entry makes the watch be
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ledger import instants
 from ledger.errors import NotReady
@@ -40,8 +39,7 @@ class SystemClock:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """One look at both clocks."""
 
     instant: Instant
@@ -53,12 +51,16 @@ class Watch:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._latest: tuple[int, Instant] | None = None  # many ask within one millisecond
         self.offset_ns = self.read().offset_ns
 
     def read(self) -> Reading:
         """Both clocks now, unjudged."""
         wall = self._clock.wall_ns()
-        return Reading(instant=instants.now_from(wall), offset_ns=wall - self._clock.boot_ns())
+        millisecond, latest = wall // 1_000_000, self._latest
+        if latest is None or latest[0] != millisecond:
+            self._latest = latest = (millisecond, instants.from_ms(millisecond))
+        return Reading(latest[1], wall - self._clock.boot_ns())
 
     def now(self, newest_at: str | None) -> Instant:
         """max(clock, newest `at`); raises NotReady."""

@@ -73,6 +73,35 @@ class Frontier:
         self.size += 1
         return completed
 
+    def extend(self, leaves: Sequence[bytes]) -> list[Completed]:
+        """Add leaf hashes in order, as `append` would one by one; answers the subtrees completed, the lowest first.
+
+        A level of all of them at a time: each hash is computed once, as ever, at half the cost around it.
+        """
+        completed: list[Completed] = []
+        ends: list[bytes] = []  # what has no right neighbour, the smallest first
+        row, first, height = list(leaves), self.size, 0
+        while row:
+            if first & 1:
+                row.insert(0, self._roots.pop())
+                first -= 1
+            if len(row) & 1:
+                ends.append(row.pop())
+            row = [sha256(b"\x01" + left + right).digest() for left, right in zip(row[::2], row[1::2], strict=True)]
+            first >>= 1
+            height += 1
+            if height % STEP == 0:
+                completed += [Completed(height // STEP, first + offset, each) for offset, each in enumerate(row)]
+        self._roots += reversed(ends)
+        self.size += len(leaves)
+        return completed
+
+    def copy(self) -> Frontier:
+        """A frontier that grows for itself."""
+        other = Frontier()
+        other.size, other._roots = self.size, self._roots.copy()
+        return other
+
     def root(self) -> bytes:
         """The root over all leaves so far."""
         return _folded(self._roots)

@@ -69,20 +69,24 @@ class Ledger(Protocol):
         """Commit what was submitted, then end. Later submits MUST be refused with NotReady."""
 
 
-class Reader(Protocol):
+class States(Protocol):
+    """What a decision looks up."""
+
+    def person(self, tenant: str, person: Person) -> str | None:
+        """The person's ref; None if unknown."""
+
+    def objects(self, tenant: str, names: Sequence[str]) -> dict[str, tuple[int, JSON | None]]:
+        """Version and state of each, all of one snapshot; (-1, None) where absent."""
+
+
+class Reader(States, Protocol):
     """The reading side: any number, in any process, usable from any thread.
 
     A reader MUST NOT write or checkpoint, and MUST NOT hold a snapshot between two calls or two items.
     """
 
-    def person(self, tenant: str, person: Person) -> str | None:
-        """The person's ref; None if unknown."""
-
     def key(self, tenant: str, person: Person) -> bytes | None:
         """The person's tag key `k`; None if unknown."""
-
-    def objects(self, tenant: str, names: Sequence[str]) -> dict[str, tuple[int, JSON | None]]:
-        """Version and state of each, all of one snapshot; (-1, None) where absent."""
 
     def head(self, tenant: str) -> Head:
         """The published end of the log."""

@@ -23,7 +23,7 @@ from ledger.entry import Header, commitment, key_commitment, parse_header
 from ledger.errors import LedgerError, Malformed, Stale
 from ledger.fields import Payload, State, field, mapping, text
 from ledger.merkle import Frontier, leaf_hash
-from ledger.model import Person, RawEntry, Receipt
+from ledger.model import Person, RawEntry, Receipt, unknown_object
 from ledger.prepared import PreparedAppend
 from ledger.reduce import changed, reduce
 from ledger.sqlite import schema
@@ -339,7 +339,18 @@ def replace(db: apsw.Connection, transaction: Transaction, work: Replace) -> tup
     for part, key, _ in made.noted():
         if _leaf(db, made.tenant, key) if part == "entries" else _row(live, made, part, key):
             rows[part] = rows.get(part, 0) + 1
+            _tell(transaction, made, part, key)
     return transaction.append(work.entry(rows)) if rows else ()
+
+
+def _tell(transaction: Transaction, made: Projection, part: Table | Literal["entries"], key: Key) -> None:
+    """Have those who watch the ledger hear of a row that was replaced."""
+    if part == "objects":
+        transaction.moved.object(made.tenant, cast(str, key[0]))
+    elif part == "people":
+        transaction.moved.object(made.tenant, unknown_object(Person(*cast("tuple[str, str]", key))))
+    elif part == "heads" and made.active_revision is not None:
+        transaction.moved.revision(made.tenant, made.active_revision)
 
 
 def _leaf(db: apsw.Connection, tenant: str, key: Key) -> bool:

@@ -23,6 +23,7 @@ FORMAT: Final = 2
 APPLICATION_ID: Final = 0x4D557374  # "MUst"
 
 BUSY_MS: Final = 5_000
+CACHE_KB: Final = 32 << 10
 ADD_NODE: Final = "INSERT INTO nodes (tenant, level, idx, hash) VALUES (?, ?, ?, ?)"
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
@@ -82,8 +83,10 @@ def open_writer(path: Path, *, synchronous: Synchronous, create: bool) -> apsw.C
         db.execute("PRAGMA secure_delete = ON")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")  # FULL: a commit is durable when it returns
-        db.execute("PRAGMA wal_autocheckpoint = 100")
+        db.execute("PRAGMA wal_autocheckpoint = 1000")
         db.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+        # What one commit of a thousand whole decisions writes stays in memory until then, beside the indexes' ends.
+        db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         if create and db.pragma("user_version") == 0:
             with db:
                 db.execute(_TABLES + _EVIDENCE)

@@ -1,13 +1,14 @@
 """The writer: the one thread, with the one connection, that makes the log longer.
 
-It takes all that waits, gives each append its place in one transaction, commits once, publishes, answers. A
-commit that fails by FULL or BUSY did not happen; any other failure means *unknown*: the connection is given
-up, another is opened, and the same appends go in again, by ID.
+It takes all that waits, gives each append its place in one transaction, commits once, tells who watches, publishes,
+answers, and then copies the log of writes into the database where that has become long. A commit that fails by FULL or
+BUSY did not happen; any other failure means *unknown*: the connection is given up, another is opened, and the same
+appends go in again, by ID.
 """
 
 from __future__ import annotations
 
-import fcntl
+import asyncio
 import os
 import threading
 import time
@@ -15,44 +16,36 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 
 import apsw
 
 from ledger.clock import Clock, SystemClock, Watch
-from ledger.errors import Full, HomeLocked, LedgerError, NotReady, Unknown
+from ledger.errors import Full, LedgerError, NotReady, Unknown
 from ledger.instants import Instant
-from ledger.model import Append, Cosigned, Published, Receipt
+from ledger.model import Append, Changed, Cosigned, Published
 from ledger.prepared import PreparedAppend, prepare
 from ledger.sqlite import schema
+from ledger.sqlite.memory import Memory
+from ledger.sqlite.owning import free, take_ownership
 from ledger.sqlite.projection import Replace, replace
 from ledger.sqlite.reader import SqliteReader
 from ledger.sqlite.scrub import Scrub, scrub
+from ledger.sqlite.signing import cosign, publish
+from ledger.sqlite.telling import Watchers
 from ledger.sqlite.transaction import Transaction
+from ledger.sqlite.waiting import Outcome, Receipts, Waiting, Work, answer
 
-Receipts: TypeAlias = tuple[Receipt, ...]
+__all__ = ["SqliteLedger", "Work"]
 
 FREE_FLOOR: Final = 256 << 20
+CHECKPOINT_PAGES: Final = 1_000
+"""So many pages are written to the log of writes before it is copied into the database: 4 MB."""
 _MOST_WAITING: Final = 8192
 _MOST_TOGETHER: Final = 1024
 _ATTEMPTS: Final = 4
 _PAUSE_S: Final = 0.05
-
-
-Work: TypeAlias = PreparedAppend | Published | Cosigned | Scrub | Replace
-
-
-@dataclass(slots=True)
-class _Waiting:
-    work: Work
-    future: Future[Receipts]
-    attempted: bool = False  # a commit with it failed in an unknown way
-
-    @property
-    def adjusts_clock(self) -> bool:
-        return isinstance(self.work, PreparedAppend) and self.work.adjusts_clock
 
 
 class SqliteLedger:
@@ -70,12 +63,17 @@ class SqliteLedger:
         self._path = path
         self._synchronous = synchronous
         self._floor = free_floor
-        self._free_bytes = free_bytes or _free_bytes
-        self._owner = _take_ownership(path)
+        self._free_bytes = free_bytes or free
+        self._owner = take_ownership(path)
         self._db: apsw.Connection | None = None
+        self._newest: dict[str, str] = {}
+        self._memory = Memory()
+        self._watchers = Watchers()
+        self.measured: Callable[[int], None] | None = None
+        """Told how many each commit made durable, in the writer's thread."""
+        self._copied = 0  # of the pages that this connection has written, those that a checkpoint was made behind
         try:
-            self._db = schema.open_writer(path, synchronous=synchronous, create=True)
-            self._newest: dict[str, str] = _newest(self._db)
+            self._open(create=True)
         except BaseException as exc:
             self._give_up()
             os.close(self._owner)
@@ -84,8 +82,9 @@ class SqliteLedger:
             raise
         self._watch = Watch(clock or SystemClock())
         self._changed = threading.Condition()
-        self._waiting: deque[_Waiting] = deque()
-        self._taken: list[_Waiting] = []
+        self._waiting: deque[Waiting] = deque()
+        self._turning: set[asyncio.AbstractEventLoop] = set()  # loops that will wake the writer
+        self._taken: list[Waiting] = []
         self._closing = False
         # A daemon: a process that ends without close() is no worse than one that is killed.
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -94,6 +93,20 @@ class SqliteLedger:
     def submit(self, append: Append) -> Future[Receipts]:
         """See Ledger."""
         return self._queue(lambda: prepare(append))
+
+    def append(self, append: Append) -> asyncio.Future[Receipts]:
+        """See Ledger."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Receipts] = loop.create_future()
+        try:
+            self._put(Waiting(prepare(append), future, loop))
+        except LedgerError as refused:
+            future.set_exception(refused)
+        return future
+
+    def watch(self, changed: Callable[[Changed], None]) -> None:
+        """See Ledger."""
+        self._watchers.watch(changed)
 
     def keep(self, signed: Published | Cosigned) -> Future[Receipts]:
         """See Ledger."""
@@ -114,18 +127,30 @@ class SqliteLedger:
         future: Future[Receipts] = Future()
         future.set_running_or_notify_cancel()  # what is queued cannot be taken back
         try:
-            waiting = _Waiting(prepared(), future)
-            with self._changed:
-                if self._closing:
-                    raise NotReady("the ledger is closed")
-                if len(self._waiting) >= _MOST_WAITING:
-                    raise NotReady("too many appends are waiting")
-                self._waiting.append(waiting)
-                if len(self._waiting) == 1:
-                    self._changed.notify()
+            self._put(Waiting(prepared(), future))
         except LedgerError as refused:
             future.set_exception(refused)
         return future
+
+    def _put(self, waiting: Waiting) -> None:
+        """Have work wait, and the writer woken for it; raises NotReady. What has a loop is put in that loop."""
+        with self._changed:
+            if self._closing:
+                raise NotReady("the ledger is closed")
+            if len(self._waiting) >= _MOST_WAITING:
+                raise NotReady("too many appends are waiting")
+            self._waiting.append(waiting)
+            if waiting.loop is None:
+                self._changed.notify()
+            elif waiting.loop not in self._turning:
+                self._turning.add(waiting.loop)
+                waiting.loop.call_soon(self._turned, waiting.loop)
+
+    def _turned(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake the writer at the end of a loop's turn, so that all that is appended in one turn goes in together."""
+        with self._changed:
+            self._turning.discard(loop)
+            self._changed.notify()
 
     def now(self, tenant: str) -> Instant:
         """See Ledger."""
@@ -153,6 +178,7 @@ class SqliteLedger:
                         self._scrub(waiting, waiting.work)
                     elif isinstance(waiting.work, Replace):
                         self._replace(waiting, waiting.work)
+                self._checkpoint()
                 self._taken = []
         finally:
             # Also when the thread dies of a mistake of ours: nobody may wait for ever.
@@ -163,7 +189,7 @@ class SqliteLedger:
             self._give_up()
             os.close(self._owner)
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """All that waits, up to a bound; empty when the ledger closes and nothing is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
@@ -174,7 +200,7 @@ class SqliteLedger:
                 batch = [self._waiting.popleft() for _ in range(_MOST_TOGETHER)]
             return batch
 
-    def _append(self, batch: list[_Waiting]) -> None:
+    def _append(self, batch: list[Waiting]) -> None:
         if self._free_bytes(self._path) < self._floor:
             self._refuse(batch, Full("the disk is nearly full; nothing is appended until there is space"))
             return
@@ -188,12 +214,14 @@ class SqliteLedger:
                 self._roll_back()
                 failure = "the disk is full"
                 if not unknown:
+                    self._watchers.refused()
                     self._refuse(batch, Full("the disk is full; nothing was appended"))
                     return
             except apsw.BusyError:
                 self._roll_back()
                 failure = "another process holds the ledger's database"
                 if not unknown:
+                    self._watchers.refused()
                     self._refuse(batch, NotReady(failure))
                     return
             except (apsw.Error, LedgerError) as exc:  # a LedgerError is one of opening again
@@ -207,73 +235,101 @@ class SqliteLedger:
         else:
             self._refuse(batch, NotReady(f"the ledger's database cannot be opened: {failure}"))
 
-    def _scrub(self, waiting: _Waiting, how: Scrub) -> None:
+    def _scrub(self, waiting: Waiting, how: Scrub) -> None:
+        self._memory.forget()
         try:
             scrub(self._connection(), how)
         except LedgerError as refused:
-            waiting.future.set_exception(refused)
+            answer([(waiting, refused)])
         except apsw.Error as exc:
             self._give_up()
-            waiting.future.set_exception(NotReady(f"the ledger's files could not be cleaned: {exc}"))
+            answer([(waiting, NotReady(f"the ledger's files could not be cleaned: {exc}"))])
         else:
-            waiting.future.set_result(())
+            answer([(waiting, ())])
 
-    def _replace(self, waiting: _Waiting, work: Replace) -> None:
+    def _replace(self, waiting: Waiting, work: Replace) -> None:
         """In a transaction of its own: what is refused here has written rows already."""
+        self._memory.forget()
         try:
             if self._free_bytes(self._path) < self._floor:
                 raise Full("the disk is nearly full; nothing was replaced")
             db = self._connection()
-            transaction = Transaction(db, self._watch.read(), self._watch.offset_ns)
+            transaction = Transaction(db, Memory(), self._watch.read(), self._watch.offset_ns)
             db.execute("BEGIN IMMEDIATE")
             receipts = replace(db, transaction, work)
             grown = transaction.finish()
+            self._watchers.expect(transaction.moved)
             db.execute("COMMIT")
         except LedgerError as refused:
             self._roll_back()
-            waiting.future.set_exception(refused)
+            answer([(waiting, refused)])
         except apsw.Error as exc:
             self._give_up()
-            waiting.future.set_exception(Unknown(f"it is not known whether the rows were replaced: {exc}"))
+            answer([(waiting, Unknown(f"it is not known whether the rows were replaced: {exc}"))])
         else:
-            self._newest = self._newest | grown
-            waiting.future.set_result(receipts)
+            self._newest |= grown
+            self._watchers.tell()
+            answer([(waiting, receipts)])
 
-    def _commit(self, db: apsw.Connection, batch: list[_Waiting]) -> None:
+    def _commit(self, db: apsw.Connection, batch: list[Waiting]) -> None:
         reading = self._watch.read()
-        transaction = Transaction(db, reading, self._watch.offset_ns)
-        outcomes: list[Receipts | LedgerError] = []
+        transaction = Transaction(db, self._memory, reading, self._watch.offset_ns)
+        outcomes: list[Outcome] = []
         db.execute("BEGIN IMMEDIATE")
+        transaction.expect([waiting.work for waiting in batch if isinstance(waiting.work, PreparedAppend)])
         for waiting in batch:
             try:
-                outcomes.append(_do(transaction, waiting.work))
+                outcomes.append(_do(db, transaction, waiting.work))
             except LedgerError as refused:
                 outcomes.append(refused)
             else:
                 # One whose first commit had an unknown outcome is still this ledger's first.
-                adjusts = waiting.adjusts_clock and waiting.attempted
-                transaction.adjusted = transaction.adjusted or adjusts
+                if waiting.attempted and waiting.adjusts_clock:
+                    transaction.adjusted = True
         grown = transaction.finish()
-        for waiting in batch:
-            waiting.attempted = waiting.attempted or transaction.wrote
+        if transaction.wrote:
+            for waiting in batch:
+                waiting.attempted = True
+        self._watchers.expect(transaction.moved)
         db.execute("COMMIT")
-        self._newest = self._newest | grown
+        transaction.committed()
+        self._newest |= grown
         if transaction.adjusted:
             self._watch.believe(reading)
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, LedgerError):
-                waiting.future.set_exception(outcome)
-            else:
-                waiting.future.set_result(outcome)
+        self._watchers.tell()
+        answer(zip(batch, outcomes, strict=True))
+        if self.measured is not None:
+            self.measured(len(batch))
+
+    def _checkpoint(self) -> None:
+        """Copy the log of writes into the database, as far as nobody reads it; nobody is waiting for that."""
+        db = self._db
+        if db is None:
+            return
+        written, _ = db.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)
+        if written - self._copied >= CHECKPOINT_PAGES:
+            self._copied = written
+            with suppress(apsw.Error):  # all of it is in the log of writes, and the next checkpoint copies it anew
+                db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _open(self, *, create: bool) -> apsw.Connection:
+        self._memory.forget()
+        self._db = db = schema.open_writer(self._path, synchronous=self._synchronous, create=create)
+        db.wal_autocheckpoint(0)  # in a commit everybody would wait for it: see `_checkpoint`
+        self._copied = 0
+        # What was committed is learnt from the database, never from what this process meant to write.
+        self._newest = _newest(db)
+        return db
 
     def _connection(self) -> apsw.Connection:
-        if self._db is None:
-            self._db = schema.open_writer(self._path, synchronous=self._synchronous, create=False)
-            # What was committed is learnt from the database, never from what this process meant to write.
-            self._newest = _newest(self._db)
-        return self._db
+        if self._db is not None:
+            return self._db
+        db = self._open(create=False)
+        self._watchers.tell()  # what was tried with the connection before this one can be read from now on
+        return db
 
     def _roll_back(self) -> None:
+        self._memory.forget()
         try:
             if self._db is not None and self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -281,44 +337,27 @@ class SqliteLedger:
             self._give_up()
 
     def _give_up(self) -> None:
+        self._memory.forget()
         db, self._db = self._db, None
         if db is not None:
             with suppress(apsw.Error):  # all that was answered is durable; what it says last adds nothing
                 db.close(force=True)
 
     @staticmethod
-    def _refuse(batch: list[_Waiting], error: LedgerError) -> None:
-        for waiting in batch:
-            if not waiting.future.done():
-                waiting.future.set_exception(error)
+    def _refuse(batch: list[Waiting], error: LedgerError) -> None:
+        answer([(waiting, error) for waiting in batch])
 
 
-def _do(transaction: Transaction, work: Work) -> Receipts:
+def _do(db: apsw.Connection, transaction: Transaction, work: Work) -> Receipts:
     if isinstance(work, PreparedAppend):
         return transaction.append(work)
     if isinstance(work, Published):
-        transaction.publish(work)
+        publish(db, transaction, work)
     elif isinstance(work, Cosigned):
-        transaction.cosign(work)
+        cosign(db, transaction, work)
     return ()
 
 
 def _newest(db: apsw.Connection) -> dict[str, str]:
     rows = db.execute("SELECT tenant, newest_at FROM heads").fetchall()
     return dict(cast("list[tuple[str, str]]", rows))
-
-
-def _take_ownership(path: Path) -> int:
-    """Lock a file beside the database: closing any descriptor of the database itself drops SQLite's locks."""
-    descriptor = os.open(f"{path}.owner", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(descriptor)
-        raise HomeLocked(f"another process owns the ledger at {path}") from exc
-    return descriptor
-
-
-def _free_bytes(path: Path) -> int:
-    stat = os.statvfs(path.parent)
-    return stat.f_bavail * stat.f_frsize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from ledger import entry, instants, merkle
 from ledger.canonical import JSON
 from ledger.ids import uuid7
 from ledger.model import Append, Draft, NewPerson, Person, Receipt, unknown_object
+from ledger.sqlite import SqliteLedger
 from ledger.store import Ledger, Reader
 
 TENANT = "default"
@@ -75,6 +77,14 @@ class Store:
     def begin(self, tenant: str = TENANT) -> Receipt:
         """Begin a tenant's log."""
         return self.append(one(activation(), tenant=tenant))[0]
+
+
+def settle(ledger: SqliteLedger) -> None:
+    """Wait until the writer has done what it does behind its answers."""
+    deadline = time.monotonic() + 60
+    while ledger._taken and ledger._thread.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.0001)
 
 
 def subtrees(leaves: Sequence[bytes]) -> merkle.Subtrees:

@@ -1,5 +1,22 @@
-"""The suite's asserts are rewritten like those of the test files that run it."""
+"""The suite's asserts are rewritten like those of the test files that run it; and the VFS that fails when told to."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apsw
 import pytest
 
+from tests.ledger.faults import FaultyVFS
+
 pytest.register_assert_rewrite("tests.ledger.builders", "tests.ledger.store_suite")
+
+
+@pytest.fixture
+def vfs(request: pytest.FixtureRequest) -> Iterator[FaultyVFS]:
+    """The VFS of every connection opened during the test."""
+    usual = apsw.vfs_names()[0]
+    vfs = FaultyVFS(f"faulty-{request.node.name}", usual)
+    yield vfs
+    apsw.set_default_vfs(usual)
+    vfs.unregister()

@@ -29,7 +29,7 @@ class FaultyVFS(apsw.VFS):
         self.base = base
         self.syncs = 0
         self.database_syncs = 0
-        self.failing: dict[str, int] = {"before": 0, "after": 0, "full": 0, "open": 0}
+        self.failing: dict[str, int] = {"before": 0, "after": 0, "full": 0, "open": 0, "database": 0}
 
     def fails(self, how: str) -> bool:
         """Whether this operation is one of those that are to fail."""
@@ -52,11 +52,13 @@ class _File(apsw.VFSFile):
         self._log = bool(flags[0] & apsw.SQLITE_OPEN_WAL)
 
     def xSync(self, flags: int) -> None:  # noqa: N802  SQLite's name
-        """Sync; a log's fails without or after having been done."""
+        """Sync; a log's fails without or after having been done, the database's without."""
         if self._log:
             self._vfs.syncs += 1
             if self._vfs.fails("before"):
                 raise apsw.IOError("injected")
+        if not self._log and self._vfs.fails("database"):
+            raise apsw.IOError("injected")
         super().xSync(flags)
         self._vfs.database_syncs += not self._log
         if self._log and self._vfs.fails("after"):

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
-import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger import errors, note
@@ -39,6 +38,7 @@ from tests.ledger.builders import (
     name_of,
     one,
     result,
+    settle,
     subject,
 )
 from tests.ledger.faults import KILLED, Kill, Steps
@@ -49,7 +49,7 @@ SIGNER: Final = note.FileSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 VKEY: Final = note.vkey(ORIGIN, SIGNER.public)
 LINE: Final = f"\u2014 witness.example {'abcd' * 9}"
 PAGES: Final = 16
-"""The log of writes is copied into the database after so many pages, not 100, so that a small life meets it."""
+"""The log of writes is copied into the database after so many pages, not 1,000, so that a small life meets it."""
 
 Facts: TypeAlias = dict[str, JSON]
 Work: TypeAlias = Append | Published | Cosigned | Scrub
@@ -189,6 +189,7 @@ def live(path: Path, steps: Steps, tell: Tell, *, synchronous: schema.Synchronou
                 told = _outcome(outcome)
                 if not steps.dead:
                     tell("told", {"name": name, **told})
+            settle(ledger)  # a reader in the checkpoint's way would make lives differ
         if reader is not None:
             reader.close()
         if ledger is not None:
@@ -213,19 +214,13 @@ def _opened(path: Path, steps: Steps, synchronous: schema.Synchronous) -> Sqlite
 @contextmanager
 def hurried() -> Iterator[None]:
     """The writer as it is, but for two numbers: it does not pause before it tries again, and PAGES."""
-    real_open, real_pause = schema.open_writer, writer._PAUSE_S
-
-    def open_writer(path: Path, *, synchronous: schema.Synchronous, create: bool) -> apsw.Connection:
-        db = real_open(path, synchronous=synchronous, create=create)
-        db.wal_autocheckpoint(PAGES)
-        return db
-
-    schema.open_writer = open_writer
+    real_pages, real_pause = writer.CHECKPOINT_PAGES, writer._PAUSE_S
+    writer.CHECKPOINT_PAGES = PAGES  # type: ignore[misc]
     writer._PAUSE_S = 0.0  # type: ignore[misc]
     try:
         yield
     finally:
-        schema.open_writer = real_open
+        writer.CHECKPOINT_PAGES = real_pages  # type: ignore[misc]
         writer._PAUSE_S = real_pause  # type: ignore[misc]
 
 

@@ -30,6 +30,7 @@ from ledger.model import RawEntry, Receipt
 from ledger.sqlite import SqliteLedger, writer
 from ledger.sqlite.scrub import occurrences
 from ledger.sqlite.transaction import Transaction
+from ledger.sqlite.waiting import Waiting, answer
 from ledger.verifier.note import opened, parse_key
 from ledger.verify import verify
 from tests.ledger.builders import ANN, BOB, START, TENANT, FakeClock, decision, joins
@@ -259,25 +260,20 @@ def test_no_kill_does_harm(folder: Path, fault: Kill) -> None:
     assert found == {}
 
 
-def _early(self: SqliteLedger, db: apsw.Connection, batch: list[writer._Waiting]) -> None:
+def _early(self: SqliteLedger, db: apsw.Connection, batch: list[Waiting]) -> None:
     """The writer's commit, the wrong way round."""
-    transaction = Transaction(db, self._watch.read(), self._watch.offset_ns)
+    transaction = Transaction(db, self._memory, self._watch.read(), self._watch.offset_ns)
     db.execute("BEGIN IMMEDIATE")
     outcomes: list[tuple[Receipt, ...] | errors.LedgerError] = []
     for waiting in batch:
         try:
-            outcomes.append(writer._do(transaction, waiting.work))
+            outcomes.append(writer._do(db, transaction, waiting.work))
         except errors.LedgerError as refused:
             outcomes.append(refused)
     transaction.finish()
-    for waiting, outcome in zip(batch, outcomes, strict=True):
+    for waiting in batch:
         waiting.attempted = True
-        if waiting.future.done():
-            continue
-        if isinstance(outcome, errors.LedgerError):
-            waiting.future.set_exception(outcome)
-        else:
-            waiting.future.set_result(outcome)
+    answer(zip(batch, outcomes, strict=True))
     db.execute("COMMIT")
 
 

@@ -17,20 +17,10 @@ from ledger.model import JSON, Append, Person, Receipt
 from ledger.sqlite import SqliteLedger, SqliteReader, schema
 from ledger.sqlite.transaction import Transaction
 from ledger.verify import verify
-from tests.ledger.builders import ANN, TENANT, FakeClock, activation, decision, draft, joins, one, result
+from tests.ledger.builders import ANN, TENANT, FakeClock, activation, decision, draft, joins, one, result, settle
 from tests.ledger.faults import FaultyVFS
 
 _ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def vfs(request: pytest.FixtureRequest) -> Iterator[FaultyVFS]:
-    """The VFS of every connection opened during the test."""
-    usual = apsw.vfs_names()[0]
-    vfs = FaultyVFS(f"faulty-{request.node.name}", usual)
-    yield vfs
-    apsw.set_default_vfs(usual)
-    vfs.unregister()
 
 
 @pytest.fixture
@@ -134,9 +124,45 @@ def test_many_waiting_appends_share_few_commits(ledger: SqliteLedger, path: Path
     before = vfs.syncs
     futures = [ledger.submit(decision(ANN, now=now)) for _ in range(1000)]
     assert [future.result(timeout=20)[0].index for future in futures] == list(range(2, 1002))
-    # An automatic checkpoint syncs the log once more; both together stay far below one each.
+    # A checkpoint syncs the log once more; both together stay far below one each.
     assert vfs.syncs - before < 200
     assert _sizes(path) == 1002
+
+
+def test_the_log_of_writes_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is copied into the database again and again, behind the answers, and so begins anew before it is long."""
+    monkeypatch.setattr("ledger.sqlite.writer.CHECKPOINT_PAGES", 50)
+    ledger, log = SqliteLedger(tmp_path / "ledger.db"), tmp_path / "ledger.db-wal"
+    ledger.submit(one(activation())).result(timeout=20)
+    longest = 0
+    for _ in range(200):
+        ledger.submit(one(draft("change_window", _window()))).result(timeout=20)
+        longest = max(longest, log.stat().st_size)
+    settle(ledger)
+    written = ledger._db.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0] if ledger._db else 0
+    assert written > 1_000
+    assert longest < 150 * 4_200
+    ledger.close()
+
+
+def test_a_checkpoint_that_fails_hinders_nobody(ledger: SqliteLedger, path: Path, vfs: FaultyVFS) -> None:
+    """Behind the answers the database cannot be synced: appends go in, and the next checkpoint copies it all."""
+
+    def append_and_copy() -> int:
+        settle(ledger)
+        ledger._copied = -1_000  # a checkpoint is due
+        [receipt] = ledger.submit(one(result(ANN))).result(timeout=20)
+        settle(ledger)
+        return receipt.index
+
+    before = vfs.database_syncs
+    for index in (2, 3, 4):
+        vfs.failing["database"] = 1
+        assert append_and_copy() == index
+        assert (vfs.failing["database"], vfs.database_syncs) == (0, before)
+    assert append_and_copy() == 5
+    assert vfs.database_syncs > before
+    assert _sizes(path) == 6
 
 
 def test_every_answer_comes_after_a_sync(ledger: SqliteLedger, vfs: FaultyVFS) -> None:
@@ -339,7 +365,7 @@ def test_secure_delete_and_bounds_are_set(tmp_path: Path) -> None:
         "secure_delete": 1,
         "journal_mode": "wal",
         "synchronous": 2,
-        "wal_autocheckpoint": 100,
+        "wal_autocheckpoint": 1000,
         "journal_size_limit": 64 << 20,
     }
     db.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import canonical, strict
@@ -127,3 +129,53 @@ def test_no_text_does_worse_than_a_strict_error(text: str) -> None:
     except StrictError:
         return
     assert orjson.loads(data) == value
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@st.composite
+def spelled(draw: st.DrawFn) -> bytes:
+    """A document in one of its spellings, sometimes with a byte put in, taken out or repeated."""
+    separators = draw(st.sampled_from([None, (",", ":"), (", ", ":"), (" , ", " : ")]))
+    text = json.dumps(draw(DOCUMENTS), ensure_ascii=draw(st.booleans()), separators=separators)
+    data = text.encode("utf-8", "surrogatepass")
+    for _ in range(draw(st.integers(0, 2))):
+        at, length = draw(st.integers(0, len(data))), draw(st.integers(0, 8))
+        instead: bytes = draw(st.sampled_from([b"", b" ", data[at : at + length] * 2]))
+        data = data[:at] + instead + data[at + length :]
+    return data
+
+
+@settings(max_examples=3000)
+@given(spelled())
+def test_the_fast_path_takes_what_the_reference_takes_alike(data: bytes) -> None:
+    """Where writing it again gives the same bytes, the reference reads the same document."""
+    limits = strict._Limits(4, 3, 6)
+    plain = strict._plainly(data, limits)
+    if plain is not None:
+        slow = strict.read_slowly(data, limits)
+        assert (plain, str(plain)) == (slow, str(slow))  # True is not 1, and order is order
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":1,"a":1}', b'{"a":1, "a":1}', b'{"a": {"b":1,"b":2}}', b"1.0", b"[1.0]", b"-0", b"[1e2]", b'{"a":1}x',
+        b'["\\u0061"]', b"[9007199254740992]", b"[-9007199254740992]", b"[18446744073709551616]", b'{"a": "b, c"}',
+        b"[1,2,3,4]", b"[[[[[]]]]]", b'"1234567"', b'{"1234567":1}', b'\xef\xbb\xbf{"a":1}', b"NaN", b'{"a":1}\n',
+    ],
+)  # fmt: skip
+def test_the_fast_path_leaves_to_the_reference(data: bytes) -> None:
+    """Whatever two readers could take for two things, and whatever is to be named as wrong."""
+    assert strict._plainly(data, strict._Limits(4, 3, 6)) is None
+
+
+@pytest.mark.parametrize("data", [b'{"a":1}', b'{"a": 1, "b": [true, null, "\xc3\xa9"]}', b"[]", b'{"a":"b,c"}'])
+def test_the_fast_path_is_for_the_usual(data: bytes) -> None:
+    """What clients send most is read by it."""
+    assert strict._plainly(data, strict._Limits(4, 3, 6)) is not None

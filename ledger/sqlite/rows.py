@@ -1,0 +1,111 @@
+"""Many rows to a statement: what a transaction asks for together, and what it writes together.
+
+Each step of a statement gives Python's lock away, and a busy event loop in another thread keeps it for up to a whole
+switch interval. So the number of steps is what counts, not that of rows: statements come in a few widths, and what
+does not fill one is filled up with what the statement leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Final, Self, TypeAlias
+
+import apsw
+import orjson
+
+from ledger.sqlite.memory import Known
+
+Value: TypeAlias = str | int | bytes | None
+
+_WIDTHS: Final = (1, 4, 16, 64, 256)
+_MOST: Final = _WIDTHS[-1]
+
+_PRESENT: Final = "SELECT id FROM entries WHERE tenant = ? AND id IN ({})"
+# One row, so one step, for all of them. (As keys of a JSON object SQLite cuts names at a null.)
+_VERSIONS: Final = "SELECT json_group_array(json_array(name, version)) FROM objects WHERE tenant = ? AND name IN ({})"
+_PEOPLE: Final = """
+SELECT json_group_array(json_array(id, ref, hex(k))) FROM people WHERE tenant = ? AND type = ? AND id IN ({})
+"""
+
+
+@cache
+def _asking(statement: str, width: int) -> str:
+    return statement.format(", ".join("?" * width))
+
+
+@cache
+def _writing(table: str, columns: tuple[str, ...], width: int) -> str:
+    names = ", ".join(columns)
+    if width == 1:
+        return f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  our own names
+    row = f"({', '.join('?' * len(columns))})"
+    chosen = ", ".join(f"column{number}" for number in range(1, len(columns) + 1))
+    values = ", ".join([row] * width)
+    return f"INSERT INTO {table} ({names}) SELECT {chosen} FROM (VALUES {values}) WHERE column1 IS NOT NULL"  # noqa: S608
+
+
+def _width(count: int) -> int:
+    return next(width for width in _WIDTHS if width >= count)
+
+
+def _filled(values: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Values for statements that take so many of them; the last one stands in for what is missing."""
+    for start in range(0, len(values), _MOST):
+        part = list(values[start : start + _MOST])
+        width = _width(len(part))
+        yield width, part + part[-1:] * (width - len(part))
+
+
+def present(db: apsw.Connection, tenant: str, ids: Sequence[str]) -> set[str]:
+    """Those of some IDs that are in the log."""
+    found: set[str] = set()
+    for width, part in _filled(ids):
+        rows = db.execute(_asking(_PRESENT, width), (tenant, *part)).fetchall()
+        found.update(str(row[0]) for row in rows)
+    return found
+
+
+def versions(db: apsw.Connection, tenant: str, names: Sequence[str]) -> dict[str, int]:
+    """The versions of those of some objects that exist."""
+    found: dict[str, int] = {}
+    for width, part in _filled(names):
+        found |= dict(orjson.loads(db.execute(_asking(_VERSIONS, width), (tenant, *part)).get))
+    return found
+
+
+def people(db: apsw.Connection, tenant: str, kind: str, ids: Sequence[str]) -> dict[str, Known]:
+    """Ref and key of those of some people of one type who are known, by their IDs."""
+    found: dict[str, Known] = {}
+    for width, part in _filled(ids):
+        rows = orjson.loads(db.execute(_asking(_PEOPLE, width), (tenant, kind, *part)).get)
+        found |= {person: (ref, bytes.fromhex(key)) for person, ref, key in rows}
+    return found
+
+
+class Inserts:
+    """Rows of one table that wait to be written. The first column is never null."""
+
+    __slots__ = ("_columns", "_table", "_values")
+
+    def __init__(self, table: str, *columns: str) -> None:
+        self._table = table
+        self._columns = columns
+        self._values: list[Value] = []
+
+    def __iadd__(self, row: tuple[Value, ...]) -> Self:
+        """Have a row written with the next `write`."""
+        self._values += row
+        return self
+
+    def write(self, db: apsw.Connection) -> None:
+        """Write them all, in their order."""
+        values, columns = self._values, len(self._columns)
+        if not values:
+            return
+        self._values = []
+        for start in range(0, len(values), _MOST * columns):
+            part = values[start : start + _MOST * columns]
+            width = _width(len(part) // columns)
+            part += [None] * (width * columns - len(part))
+            db.execute(_writing(self._table, self._columns, width), part)
