@@ -62,7 +62,7 @@ class _Verifier:
         self._reader = reader
         self._tenant = tenant
         self._trust = trust
-        self._log = LogCheck(tenant, lambda person: reader.key(tenant, Person(*person)))
+        self._log = LogCheck(tenant, lambda person: reader.key(tenant, Person(*person)), self._row)
         self._found = self._log.found
         self._signed = SignedCheck(reader, tenant, trust, self._log)
         self._ids = 0
@@ -215,6 +215,14 @@ class _Verifier:
             for index, why in wrong.items():
                 self._found(index, None, "storage", why)
             return rows
+
+    def _row(self, entry_id: str) -> RawRow | None:
+        """The stored row that a lookup by ID leads to; None where there is none, or none that can be read."""
+        try:
+            index = self._reader.index_of(self._tenant, entry_id)
+            return next(iter(self._reader.rows(self._tenant, index, index + 1)), None) if index is not None else None
+        except NotReady:
+            return None
 
     def _compare_nodes(self, *more: tuple[int, int, list[bytes]]) -> None:
         """The tree's kept nodes, of whatever subtrees were completed."""

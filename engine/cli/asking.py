@@ -72,6 +72,8 @@ def _explain(arguments: argparse.Namespace, settings: Settings) -> int:
         output.machine(record)
         return output.YES
     print(f"decision {record['decision_id']}, entry {record['index']}, recorded at {record['at']}")
+    if record["leans_on"] is not None:
+        print(f"  answered by the lease of decision {record['leans_on']}")
     print(f"  revision  {record['revision']}")
     print(f"  asked     {record['request']}")
     print(f"  by        {record['caller']}")

@@ -7,6 +7,8 @@
 
 Besides, `record`: it says the same thing throughout; and `caller`: its author held a token that was in force.
 
+A leased decision comes here as the record that it and its first give together (`engine.replay.leases`).
+
 The fourth, `result`, is `rego(revision, input) = result` (`engine.replay.replay`). The fourth alone would let an
 operator record invented facts. What the decider builds is built again here with the decider's own pure functions.
 """
@@ -20,6 +22,7 @@ from engine.bundling.catalogue import Catalogue
 from engine.decide import inputs
 from engine.decide.record import AWARD, CERTIFIED, GATE
 from engine.decide.request import Entity, Request
+from engine.replay.finding import Finding
 from ledger import canonical, instants
 from ledger.model import JSON, Entry, Person
 from ledger.reduce import REDUCER, Reduction
@@ -29,16 +32,6 @@ _BY_ITSELF = ("expiry", "attempt", "log.key", "alarm")
 LATEST_MS = 2000
 LONGEST_CALL_MS = 600_000
 """How long after its caller was authenticated an entry may still be appended (an import of many rows)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that does not hold: which entry, which of the four checks, and what."""
-
-    index: int
-    id: str
-    check: str
-    detail: str
 
 
 @dataclass(slots=True)

@@ -1,13 +1,15 @@
 """Replays a log: every decision and every certification, byte for byte, with an OPA of its own.
 
 Reads beside a running service and writes nothing. Each revision is loaded from the bundle store, where its content is
-checked against its name, and evaluated by the very OPA binary that the record names.
+checked against its name, and evaluated by the very OPA binary that the record names. A leased decision is replayed as
+the record that it and the one it leans on give together, at its own instant.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -16,9 +18,12 @@ from pathlib import Path
 from engine.bundling.catalogue import Catalogue
 from engine.bundling.errors import BundlingError
 from engine.bundling.store import BundleStore
+from engine.decide import joined
 from engine.opa.errors import CouldNotDecide, OpaError
 from engine.opa.evaluator import Evaluator
-from engine.replay.checks import Finding, Past, callers, check, leans_on_erased
+from engine.replay import leases
+from engine.replay.checks import Past, callers, check, leans_on_erased
+from engine.replay.finding import Finding
 from ledger import canonical
 from ledger.errors import LedgerError
 from ledger.model import JSON, Entry
@@ -27,6 +32,8 @@ from ledger.store import Reader
 _AT_ONCE = 32
 _REPLAYED = ("decision", "certification")
 _EVALUATION_SECONDS = 10.0
+_FIRSTS = 64
+"""How many of the decisions that were leaned on last are kept: a payload may have a megabyte."""
 _MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, LedgerError)
 """What a record that we never wrote may raise when it is read as if we had: a finding, not the end of the run."""
 
@@ -42,29 +49,33 @@ class Selection:
     id: str | None = None
 
     def takes(self, entry: Entry) -> bool:
-        """Whether an entry with a payload is to be replayed."""
-        if entry.kind not in _REPLAYED:
-            return False
-        asked = entry.value["input"]
-        assert isinstance(asked, dict)
-        action = asked.get("action")
+        """Whether an entry with a payload may be one to replay; its action is not looked at."""
         return (
-            (self.since is None or self.since <= entry.at)
+            entry.kind in _REPLAYED
+            and (self.since is None or self.since <= entry.at)
             and (self.until is None or entry.at < self.until)
             and (self.subject is None or (entry.about is not None and entry.about.id == self.subject))
-            and (self.action is None or (isinstance(action, dict) and action.get("name") == self.action))
             and (self.id is None or entry.id == self.id)
         )
+
+    def takes_action(self, record: dict[str, JSON]) -> bool:
+        """Whether a whole record is of the action that is asked for."""
+        asked = record["input"]
+        assert isinstance(asked, dict)
+        action = asked.get("action")
+        return self.action is None or (isinstance(action, dict) and action.get("name") == self.action)
 
 
 @dataclass(slots=True)
 class Report:
     """What came of a replay: how many records were given again, how many cannot be, and what does not match.
 
-    `leaning` counts those that were given again and had read what has been erased since, an approver's state say.
+    `leased` counts those among them that were answered by a lease; `leaning` those that had read what has been erased
+    since, an approver's state say.
     """
 
     replayed: int = 0
+    leased: int = 0
     undecided: int = 0
     erased: int = 0
     leaning: int = 0
@@ -74,6 +85,7 @@ class Report:
         """The report as JSON."""
         return {
             "replayed": self.replayed,
+            "leased": self.leased,
             "undecided": self.undecided,
             "erased": self.erased,
             "leaning_on_erased": self.leaning,
@@ -99,6 +111,7 @@ class Replayer:
     progress: Callable[[int, int], None]
     _loaded: dict[tuple[str, str, str], _Loaded | str] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _firsts: OrderedDict[str, Entry | None] = field(default_factory=OrderedDict)
 
     async def run(self, tenant: str, selection: Selection) -> Report:
         """Replay what is selected; the entries before it are reduced all the same."""
@@ -140,6 +153,13 @@ class Replayer:
         report.findings += callers(entry, past)
         if not selection.takes(entry):
             return
+        if entry.kind == "decision" and joined.is_leased(entry.value):
+            found = self._join(entry, past, selection, report)
+            if found is None:
+                return
+            entry = found
+        if not selection.takes_action(entry.value):
+            return
         loaded = await self._load(entry)
         if isinstance(loaded, str):
             report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=loaded))
@@ -150,6 +170,31 @@ class Replayer:
             detail = "it names other capabilities than its revision was built with"
             report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=detail))
         waiting.append((entry, loaded.evaluator))
+
+    def _join(self, entry: Entry, past: Past, selection: Selection, report: Report) -> Entry | None:
+        """A leased decision as a whole record; None where it cannot be had, which is told of whatever action it is."""
+        first = self._first(entry.tenant, str(entry.value["leans_on"]))
+        unfit = list(leases.unfit(entry, first, past.erasures))
+        report.findings += unfit
+        if unfit or first is None:
+            return None
+        if first.payload is None:
+            report.erased += 1
+            return None
+        whole = leases.whole(entry, first)
+        if selection.takes_action(whole.value):
+            report.findings += leases.check(entry, first)
+            report.leased += 1
+        return whole
+
+    def _first(self, tenant: str, entry_id: str) -> Entry | None:
+        """The entry that a leased one leans on, in bounded memory."""
+        if entry_id not in self._firsts:
+            self._firsts[entry_id] = self.reader.entry(tenant, entry_id)
+            if len(self._firsts) > _FIRSTS:
+                self._firsts.popitem(last=False)
+        self._firsts.move_to_end(entry_id)
+        return self._firsts[entry_id]
 
     async def _evaluate(self, waiting: list[tuple[Entry, Evaluator]], report: Report) -> None:
         decided = [(e, v) for e, v in waiting if e.value.get("undecided") is None]

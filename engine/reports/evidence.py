@@ -188,13 +188,13 @@ class _Archive:
         try:
             sheet.write(rows.csv_bytes([list(rows.COLUMNS)]))
             listed.write(b"[")
-            for entry, is_row, beside in self._selection.opened():
+            for entry, said, beside in self._selection.opened():
                 entries.write(_line(_opened(entry.index, entry.header, entry.payload, entry.salt)))
                 proofs.write(_line(_proof(self._tree, entry.index, self._size)))
                 self._counts["entries"] += 1
                 self._counts["erased"] += entry.payload is None
-                if is_row:
-                    row = rows.row(entry, entry.value, beside)
+                if said is not None:
+                    row = rows.row(entry, said, beside)
                     sheet.write(rows.csv_bytes([rows.cells(row)]))
                     listed.write(b",\n" if self._counts["rows"] else b"\n")
                     listed.write(canonical.encode(row))

@@ -1,7 +1,8 @@
 """The rows of an evidence archive: what an entry says, in columns, with what it leans on; and how a cell is written.
 
 A row copies and never judges. What an entry does not say itself is taken from the entry beside it: a certification's
-score from the result that it stands behind, a persona from the person's directory entry of that time. The verifier
+score from the result that it stands behind, a persona from the person's directory entry of that time; and a leased
+decision comes here as the record that it and its first give together (`engine.decide.joined`). The verifier
 makes the same rows by a path of its own (`ledger.verifier.archive_rows`).
 """
 
@@ -73,7 +74,7 @@ def leans_on(kind: str, value: Payload) -> list[str]:
     elif kind == "revocation":
         found |= set(_ids([value.get("certification")]))
     elif kind in ("certification", "decision"):
-        found |= set(_ids([value.get("for")])) | set(_ids(value.get("evidence")))
+        found |= set(_ids([value.get("for"), value.get("leans_on")])) | set(_ids(value.get("evidence")))
         found |= set(_behind(_part(value, "input", "facts")))
         found |= set(_cited(value.get("reads")))
     return sorted(found)

@@ -13,9 +13,11 @@ from typing import Final, cast
 
 import apsw
 
+from engine.decide import joined
 from engine.reports import rows
 from engine.reports.query import Query, window
 from engine.reports.rows import Beside
+from ledger.fields import Payload
 from ledger.model import Entry, Person
 from ledger.store import Reader
 
@@ -24,6 +26,7 @@ Progress = Callable[[int, int], None]
 _STEP: Final = 4096
 _PAGE: Final = 512
 _MOST_PEOPLE: Final = 4096
+_MOST_FIRSTS: Final = 64
 _TABLES: Final = """
 PRAGMA cache_size = -4096;
 CREATE TABLE opened (idx INTEGER PRIMARY KEY, is_row INTEGER NOT NULL, directory INTEGER);
@@ -41,6 +44,7 @@ class Selection:
         self._query = query
         self._progress = progress
         self._known: OrderedDict[Person, int | None] = OrderedDict()
+        self._firsts: OrderedDict[str, Payload] = OrderedDict()
         self._scratch = apsw.Connection("")
         self._scratch.execute(_TABLES)
         self.entries = self.rows = self.erased = 0
@@ -68,16 +72,18 @@ class Selection:
             if entry.payload is not None:
                 self._look(entry, person)
 
-    def opened(self) -> Iterator[tuple[Entry, bool, Beside]]:
-        """Every entry that is opened, in the order of the log; whether it has a row, and what is beside it."""
+    def opened(self) -> Iterator[tuple[Entry, Payload | None, Beside]]:
+        """Every entry that is opened, in the order of the log; what its row is made of, None where it has none."""
         last = -1
         while page := self._scratch.execute(
             "SELECT idx, is_row, directory FROM opened WHERE idx > ? ORDER BY idx LIMIT ?", (last, _PAGE)
         ).fetchall():
             for index, noted, directory in cast("list[tuple[int, int, int | None]]", page):
                 entry = self._at(index)
-                is_row = bool(noted) and entry.payload is not None
-                yield entry, is_row, self._beside(entry, directory) if is_row else Beside()
+                if noted and entry.payload is not None:
+                    yield entry, self._said(entry), self._beside(entry, directory)
+                else:
+                    yield entry, None, Beside()
             last = cast(int, page[-1][0])
 
     # what is asked for
@@ -110,7 +116,7 @@ class Selection:
         if entry.kind == "subject" and entry.about is not None:
             self._remember(entry.about, entry.index)
         if entry.kind in rows.KINDS:
-            value = entry.value
+            value = self._said(entry)
             directory = self._directory_of(entry) if rows.needs_directory(entry.kind, value) else None
             beside = self._beside(entry, directory)
             if self._query.takes(rows.row(entry, value, beside), value):
@@ -135,7 +141,8 @@ class Selection:
         pending = [(entry, asked)]
         while pending:
             entry, asked = pending.pop()
-            linked = self._query.linked and entry.kind in rows.KINDS
+            # A decision that is only leaned on, by the lease of one that is asked for, has no row of its own.
+            linked = self._query.linked and entry.kind in rows.KINDS and entry.kind != "decision"
             if self._note(entry, is_row=asked or linked) and entry.payload is not None:
                 pending += self._behind(entry)
 
@@ -152,7 +159,7 @@ class Selection:
         """Note that an entry is opened; whether it was not before."""
         is_row = is_row and entry.payload is not None
         directory = None
-        if is_row and rows.needs_directory(entry.kind, entry.value):
+        if is_row and rows.needs_directory(entry.kind, self._said(entry)):
             directory = self._directory_of(entry)
             if directory is not None:
                 self._note(self._at(directory), is_row=False)
@@ -170,6 +177,25 @@ class Selection:
         return known is None
 
     # what is beside an entry
+
+    def _said(self, entry: Entry) -> Payload:
+        """What an entry says, a leased decision with what stands in the one that it leans on."""
+        value = entry.value
+        if entry.kind != "decision" or not joined.is_leased(value):
+            return value
+        return joined.whole(value, self._first_of_lease(str(value["leans_on"])))
+
+    def _first_of_lease(self, entry_id: str) -> Payload:
+        """The whole decision of this ID; nothing where there is none: that is for the verifier to tell."""
+        if entry_id not in self._firsts:
+            found = self._reader.entry(self._tenant, entry_id)
+            right = found is not None and found.kind == "decision" and found.payload is not None
+            value = found.value if found is not None and right else {}
+            self._firsts[entry_id] = {} if joined.is_leased(value) else value
+            if len(self._firsts) > _MOST_FIRSTS:
+                self._firsts.popitem(last=False)
+        self._firsts.move_to_end(entry_id)
+        return self._firsts[entry_id]
 
     def _beside(self, entry: Entry, directory: int | None) -> Beside:
         result = None

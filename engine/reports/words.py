@@ -81,6 +81,8 @@ the proof that each of these entries is in the log. It contains personal data: t
                                 `type` is nearly always `user`: what kind of subject the ID is one of.
                                 In the CSV an apostrophe stands before a cell that a spreadsheet would calculate.
   entries.ndjson                the entries, opened: header, payload and salt. A payload of null was erased.
+                                A decision with `leans_on` was answered by the lease of that earlier one, which had
+                                answered the same question: question, facts and answer of its row stand there.
   proofs.ndjson                 for each of them the hashes that lead to the checkpoint's root (RFC 6962)
   checkpoint, log.vkey          size and root of the log, signed (C2SP tlog-checkpoint), and the key that verifies it
   headers.bin, range.json,      only where one person is asked for over a time: every header of the range, and the key

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from engine.api.services import services
+from engine.entries.sessions import LONGEST_TICKET
 from engine.errors import NotFound
 from engine.web.forms import fields, one
 from engine.web.pages import STATIC, PageRoute, page
@@ -25,7 +26,7 @@ _TYPES = {
 
 
 @router.get("/learn/enter", response_model=None)
-async def door(request: Request, ticket: Annotated[str, Query(max_length=128)] = "") -> Response:
+async def door(request: Request, ticket: Annotated[str, Query(max_length=LONGEST_TICKET)] = "") -> Response:
     """A page with one button: a link that is looked at by a mail program must not use up the ticket."""
     return page(request, "enter.html", ticket=ticket)
 
@@ -34,7 +35,7 @@ async def door(request: Request, ticket: Annotated[str, Query(max_length=128)] =
 async def enter(request: Request) -> Response:
     """Use the ticket, and keep the session."""
     same_origin(request)
-    session = services(request).sessions.redeem(one(await fields(request), "ticket"))
+    session = await services(request).sessions.redeem(one(await fields(request), "ticket"))
     response = RedirectResponse("/learn", status_code=303)
     keep(request, response, session)
     return response

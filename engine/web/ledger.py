@@ -127,6 +127,7 @@ async def entry(request: Request, auditor: Looking, entry_id: str) -> Response:
         entry=found,
         header=logview.header(found),
         payload=said,
+        lease=logview.lease(auditor, found) if said else None,
         named=logview.named(auditor, found) if said else (),
         erased=erased,
         erasure=await asyncio.to_thread(logview.erasure, auditor, found) if erased else None,

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from engine.decide import joined
 from engine.publishing.alarms import Alarm
 from engine.publishing.checkpoints import Checkpoints
 from engine.publishing.outside import subtrees
@@ -75,6 +76,17 @@ class Payload:
     text: str
     salt: str
     opens: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The decision that a leased one leans on, and what the two say together.
+
+    `entry` is None where it is not there, `text` where it is no whole decision, or was erased.
+    """
+
+    entry: Entry | None
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +175,16 @@ def payload(entry: Entry) -> Payload | None:
         return None
     opens = commitment(entry.salt, entry.payload) == parse_header(entry.header).commitment
     return Payload(text=pretty(json.loads(entry.payload)), salt=entry.salt.hex(), opens=opens)
+
+
+def lease(auditor: Auditor, entry: Entry) -> Lease | None:
+    """What a leased decision leans on; None for any other entry."""
+    if entry.kind != "decision" or entry.payload is None or not joined.is_leased(entry.value):
+        return None
+    first = auditor.services.runtime.reader.entry(auditor.tenant, str(entry.value["leans_on"]))
+    if first is None or first.kind != "decision" or first.payload is None or joined.is_leased(first.value):
+        return Lease(entry=first, text=None)
+    return Lease(entry=first, text=pretty(joined.whole(entry.value, first.value)))
 
 
 def named(auditor: Auditor, entry: Entry) -> list[Named]:

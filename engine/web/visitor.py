@@ -50,7 +50,13 @@ async def visitor(request: Request) -> Visitor:
         raise Unauthenticated("this is no learner's session")
     if request.method not in ("GET", "HEAD"):
         same_origin(request)
-    call = Call(services=found, caller=caller, request_id=request.state.request_id, idempotency_key=None)
+    call = Call(
+        services=found,
+        caller=caller,
+        request_id=request.state.request_id,
+        idempotency_key=None,
+        again=lambda: authenticated(found, text, None),
+    )
     directory = found.overview.state(caller.tenant, person)["directory"]
     assert isinstance(directory, dict)
     words = words_of(request, directory)

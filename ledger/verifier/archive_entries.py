@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from . import canonical, entries
+from . import canonical, entries, leases
 from .archive_run import Run, hashes, is_index, need, octets
 from .entries import Header
 from .errors import Invalid
@@ -73,9 +73,11 @@ def _entry(run: Run, index: int, value: dict[str, Any], proof: list[bytes] | Non
     if header.kind == "log.key" and payload is not None:
         for wrong in run.keys.take(index, payload):
             run.found(index, header.id, "key", wrong)
+    leans = str(payload["leans_on"]) if payload is not None and leases.is_leased(header.kind, payload) else None
+    named = person or (None, None)
     run.scratch.execute(
-        "INSERT INTO opened VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (index, header.id, header.kind, *(person or (None, None)), *room, payload is not None, value["header"]),
+        "INSERT INTO opened VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (index, header.id, header.kind, *named, *room, payload is not None, value["header"], leans),
     )
 
 

@@ -29,10 +29,11 @@ _TABLES: Final = """
 PRAGMA cache_size = -8192;
 CREATE TABLE opened (
   idx INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, type TEXT, identity TEXT,
-  start INTEGER NOT NULL, length INTEGER NOT NULL, is_open INTEGER NOT NULL, header TEXT NOT NULL
+  start INTEGER NOT NULL, length INTEGER NOT NULL, is_open INTEGER NOT NULL, header TEXT NOT NULL, leans TEXT
 );
 CREATE INDEX by_id ON opened (id);
 CREATE INDEX by_person ON opened (identity, type, kind, idx);
+CREATE INDEX by_first ON opened (leans) WHERE leans IS NOT NULL;
 """
 _ROOM: Final = "SELECT start, length FROM opened WHERE is_open AND "
 
@@ -106,6 +107,10 @@ class Run:
     def is_here(self, entry_id: str) -> bool:
         """Whether an entry of this ID is in the archive, opened or not."""
         return self.scratch.execute("SELECT 1 FROM opened WHERE id = ?", (entry_id,)).fetchone() is not None
+
+    def is_leaned_on(self, entry_id: str) -> bool:
+        """Whether a leased decision in the archive leans on the one of this ID."""
+        return self.scratch.execute("SELECT 1 FROM opened WHERE leans = ?", (entry_id,)).fetchone() is not None
 
     def value(self, where: str, bindings: tuple[Any, ...]) -> dict[str, Any] | None:
         """The payload of an opened entry."""

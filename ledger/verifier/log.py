@@ -13,11 +13,12 @@ from hashlib import sha256
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from . import entries
+from . import entries, leases
 from .entries import Header
 from .errors import Invalid
 from .facts import Facts
 from .finding import Finding
+from .leases import Firsts, Row
 from .signed import Keys
 from .tree import Tree
 
@@ -28,8 +29,6 @@ _NOBODYS: Final = frozenset(
 )
 """Kinds of entries that are about nobody, so that nobody's erasure takes them."""
 
-Row: TypeAlias = tuple[int, str, bytes, bytes, bytes | None, bytes | None, str | None, str | None]
-"""index, ID, header, leaf, payload, salt, type and ID of whom it is about: as a store has it, nothing believed."""
 Person: TypeAlias = tuple[str, str]
 
 
@@ -60,9 +59,14 @@ class _Open:
 
 
 class LogCheck:
-    """One pass over a log. `key_of` answers a person's tag key, None where there is none."""
+    """One pass over a log. `key_of` answers a person's tag key, `row_of` the row of an ID; None where there is none.
 
-    def __init__(self, tenant: str, key_of: Callable[[Person], bytes | None]) -> None:
+    By `row_of` a decision is looked up again that a leased one leans on; what it answers is not believed either.
+    """
+
+    def __init__(
+        self, tenant: str, key_of: Callable[[Person], bytes | None], row_of: Callable[[str], Row | None]
+    ) -> None:
         self.tenant = tenant
         self.size = 0
         self.newest_at: str | None = None
@@ -77,6 +81,7 @@ class LogCheck:
         self.nodes: list[tuple[int, int, list[bytes]]] = []
         """(level, number of the first, hashes): runs of complete subtrees of 16**level entries, since last emptied."""
         self._key_of = key_of
+        self._firsts = Firsts(tenant, row_of)
         self._tree = Tree()
         self._block: list[bytes] = []
         self._levels: dict[int, list[bytes]] = {}
@@ -186,7 +191,9 @@ class LogCheck:
         known = None if about is None else self.people.get(about)
         if header.tag != (None if known is None else entries.tag(known.key, header.id)):
             self.found(index, header.id, "tag", "the tag is not the one of the person's key")
-        if kind in ("decision", "certification"):
+        if leases.is_leased(kind, value):
+            self._leased(index, header, about, value)
+        elif kind in ("decision", "certification"):
             self._decided(index, header, value)
         elif kind == "log.key":
             for wrong in self.keys.take(index, value):
@@ -211,20 +218,37 @@ class LogCheck:
 
     def _decided(self, index: int, header: Header, value: dict[str, Any]) -> None:
         """What a decision or certification leaned on must be what the entries before it say."""
-        if value.get("revision") != self.facts.active_revision:
-            self.found(index, header.id, "revision", "the revision is not the one active at this entry")
         given = value.get("input")
-        late = _between(given.get("now"), header.at) if isinstance(given, dict) else None
+        self._instant(index, header, given.get("now") if isinstance(given, dict) else None)
+        siblings = self._siblings
+        if header.kind == "certification" and (siblings.result is None or value.get("for") != siblings.result):
+            self.found(index, header.id, "for", "the certification does not stand behind its result")
+        self._leaned(index, header, value.get("revision"), value.get("reads"))
+
+    def _instant(self, index: int, header: Header, now: Any) -> None:
+        late = _between(now, header.at)
         if late is None:
             self.found(index, header.id, "now", "the input has no instant")
         elif not 0 <= late <= LATEST_MS:
             self.found(index, header.id, "now", f"decided {late} ms before it was recorded")
-        siblings = self._siblings
-        if header.kind == "certification" and (siblings.result is None or value.get("for") != siblings.result):
-            self.found(index, header.id, "for", "the certification does not stand behind its result")
-        reads = value.get("reads")
+
+    def _leaned(self, index: int, header: Header, revision: Any, reads: Any) -> None:
+        if revision != self.facts.active_revision:
+            self.found(index, header.id, "revision", "the revision is not the one active at this entry")
         for read in reads if isinstance(reads, list) else [None]:
             self._read(index, header, read)
+
+    def _leased(self, index: int, header: Header, about: Person | None, value: dict[str, Any]) -> None:
+        """What a leased decision leans on must be a whole one before it, and still be what the entries say."""
+        first = self._firsts.of(str(value["leans_on"]))
+        for wrong in leases.wrong(index, value, first):
+            self.found(index, header.id, "lease", wrong)
+        self._instant(index, header, value.get("now"))
+        if first is None or first.fault is not None or first.index >= index:
+            return
+        if about is None or first.about != about:
+            self.found(index, header.id, "lease", f"it leans on entry {first.index}, which is about another person")
+        self._leaned(index, header, first.revision, first.reads)
 
     def _read(self, index: int, header: Header, read: Any) -> None:
         if not isinstance(read, list) or len(read) != 2 or not isinstance(read[0], str) or type(read[1]) is not int:

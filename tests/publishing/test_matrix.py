@@ -18,8 +18,10 @@ import pytest
 
 from engine.publishing.keys import key_from
 from ledger import merkle, note
+from ledger.model import Person
 from ledger.verifier.finding import Report
 from ledger.verify import Trust, verify
+from tests.service.leased import leasing
 from tests.service.rewrite import rewrite
 from tests.service.running import Service, export
 
@@ -54,6 +56,9 @@ def kept(new_service: Callable[[], Service], tmp_path_factory: pytest.TempPathFa
     service.stop()
     earlier = tmp_path_factory.mktemp("earlier") / "ledger.db"
     shutil.copy(service.home / "ledger.db", earlier)
+    with leasing(service.home) as leaser:
+        newest = leaser.reader.about(TENANT, Person("user", "bob"), ("decision",), 2**53, 1)
+        leaser.lease(newest[0].id)
     service.start()
     service.decide("eve")
     service.muster("ledger", "erase", "eve", "--reason", "gone", "--approved-by", "boss")
@@ -121,6 +126,8 @@ def test_a_flipped_bit(database: Path, kept: Kept, table: str, column: str, wher
     assert _report(database, kept).ok
 
 
+_LEASE = """CREATE TEMP VIEW lease AS
+SELECT idx, json_extract(CAST(payload AS TEXT), '$.leans_on') AS first FROM payloads WHERE first IS NOT NULL LIMIT 1"""
 _CELLS: dict[str, tuple[str, set[str]]] = {
     "heads: delete": ("DELETE FROM heads", {"head"}),
     "heads: smaller": ("UPDATE heads SET size = size - 1", {"index", "root"}),
@@ -172,6 +179,23 @@ _CELLS: dict[str, tuple[str, set[str]]] = {
         "INSERT INTO payloads SELECT tenant, (SELECT min(idx) FROM entries AS e WHERE NOT EXISTS (SELECT 1 FROM"
         " payloads AS p WHERE p.idx = e.idx)), salt, payload, about_type, about_id FROM payloads WHERE idx = 2",
         {"commitment", "erasure"},
+    ),
+    "payloads: delete what a lease leans on": (
+        "DELETE FROM payloads WHERE idx = (SELECT e.idx FROM entries AS e JOIN lease ON e.id = lease.first)",
+        {"lease"},
+    ),
+    "payloads: of what a lease leans on, with its salt": (
+        "UPDATE payloads SET (payload, salt) = (SELECT p.payload, p.salt FROM payloads AS p JOIN entries AS e"
+        " USING (tenant, idx) JOIN lease ON e.id = lease.first) WHERE idx = (SELECT idx FROM lease)",
+        {"commitment"},
+    ),
+    "payloads: a lease about another": (
+        "UPDATE payloads SET about_id = 'ann' WHERE idx = (SELECT idx FROM lease)",
+        {"lease"},
+    ),
+    "entries: another ID for what a lease leans on": (
+        "UPDATE entries SET id = 'f' || substr(id, 2) WHERE id = (SELECT first FROM lease)",
+        {"lease"},
     ),
     "people: delete": ("DELETE FROM people WHERE id = 'ann'", {"key", "people"}),
     "people: double": ("INSERT INTO people SELECT tenant, type, 'ann2', ref || 'x', k FROM people LIMIT 1", {"people"}),
@@ -236,6 +260,7 @@ def test_a_changed_table(database: Path, kept: Kept, cell: str) -> None:
     """Each cell has its finding, and nothing was repaired in silence: a second look finds the same."""
     statements, expected = _CELLS[cell]
     db = apsw.Connection(str(database))
+    db.execute(_LEASE)
     for statement in statements.split(";"):
         db.execute(statement)
         assert db.changes() >= 1
