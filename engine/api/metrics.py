@@ -1,4 +1,4 @@
-"""Counters for Prometheus: allow, deny and could-not-decide are three different things here too.
+"""The metrics of the service: what is counted as it happens, and what is known of witnesses.
 
 What is known of witnesses is read when it is asked for; an alarm of a fork is 1 for as long as it stands.
 """
@@ -6,50 +6,20 @@ What is known of witnesses is read when it is asked for; an alarm of a fork is 1
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from engine.observing.metrics import Metrics
 from engine.publishing.witnesses import Witnesses
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """The counters of one application; `action` is a registered action, or `other`, so that strangers add no series."""
-
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    decisions: Counter = field(init=False)
-    undecided: Counter = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(
-            self,
-            "decisions",
-            Counter(
-                "muster_decisions",
-                "Recorded answers",
-                ("tenant", "action", "verdict", "mode"),
-                registry=self.registry,
-            ),
-        )
-        object.__setattr__(
-            self,
-            "undecided",
-            Counter("muster_undecided", "Could not decide", ("tenant", "cause"), registry=self.registry),
-        )
-
-    @classmethod
-    def of(cls, witnesses: Witnesses) -> Metrics:
-        """The counters, with what is known of witnesses beside them."""
-        made = cls()
-        made.registry.register(_Witnessed(witnesses))
-        return made
-
-    def text(self) -> bytes:
-        """The exposition format."""
-        return generate_latest(self.registry)
+def measured(witnesses: Witnesses, folder: Path | None = None) -> Metrics:
+    """The metrics of this process, with what is known of witnesses beside them; workers share a `folder`."""
+    made = Metrics(folder)
+    made.registry.register(_Witnessed(witnesses))
+    return made
 
 
 class _Witnessed(Collector):
