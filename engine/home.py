@@ -26,8 +26,9 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from engine.errors import SetupError
 
@@ -78,6 +79,17 @@ class Home:
     @property
     def bundle_public_key(self) -> Path:
         return self.path / "keys" / "bundle.pub.pem"
+
+    def derived_key(self, purpose: str) -> bytes:
+        """32 secret bytes for one purpose, the same in every process of this home; raises SetupError."""
+        try:
+            loaded = serialization.load_pem_private_key(self.badge_key.read_bytes(), password=None)
+        except (OSError, ValueError) as exc:
+            raise SetupError(f"the key {self.badge_key} cannot be read: restore it from a backup ({exc})") from exc
+        raw = loaded.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=f"muster/{purpose}/v1".encode()).derive(raw)
 
     def exists(self) -> bool:
         """Whether `muster init` has been here."""

@@ -1,19 +1,23 @@
 """The running whole: home, ledger, active revisions and their OPA; everything else is handed this one object.
 
-Owns start, stop and activation. Refuses to start on anything that is not in order, with one sentence.
+Owns start, stop and activation, and follows what another worker activates. Refuses to start on anything that is not in
+order, with one sentence. With one worker the ledger is a thread in here; with several each has one of these, and the
+ledger is a process of its own (`engine.serving`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.access.caller import Caller
 from engine.bundling.build import check_archive
 from engine.bundling.catalogue import Catalogue
 from engine.bundling.store import BundleStore, StoredBundle
-from engine.errors import Conflict, NotFound, SetupError, Unavailable
+from engine.errors import Conflict, MusterError, NotFound, SetupError, Unavailable
 from engine.home import Home, HomeLock
 from engine.opa import binary
 from engine.opa.errors import CouldNotDecide, OpaError
@@ -22,14 +26,19 @@ from engine.publishing.outside import Outside
 from engine.settings import Settings
 from ledger import errors as ledger_errors
 from ledger.ids import uuid7
-from ledger.model import JSON, Append, Draft, Person, Receipt
+from ledger.model import JSON, Append, Changed, Draft, Person, Receipt
+from ledger.remote import RemoteLedger
 from ledger.sqlite import SqliteLedger
-from ledger.store import Reader
+from ledger.store import Ledger, Reader
 
 DEFAULT_TENANT = "default"
 EVALUATION_SECONDS = 1.0
 _DRAIN_SECONDS = 2 * EVALUATION_SECONDS
 """How long an OPA of a revision that is no longer active is kept for what is under way."""
+_FOLLOW_SECONDS = 10.0
+_AGAIN_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,77 +51,142 @@ class Active:
     evaluator: Evaluator
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What a worker is given by the process that holds the home: a private folder, and the ledger's socket."""
+
+    runtime: Path
+    socket: Path
+
+
 @dataclass(slots=True, kw_only=True)
 class Runtime:
-    """One home, open for writing. Use as an async context manager."""
+    """One home, open for writing. Use as an async context manager.
+
+    Takes the home's lock, and its ledger into this process; `held`, where the lock is the caller's already and stays
+    so. Or, where it is a worker's, it is `shared`: lock and ledger are another process's.
+    """
 
     settings: Settings
     home: Home
     opa: binary.OpaBinary
     making: bool = False
-    lock: HomeLock = field(init=False)
-    ledger: SqliteLedger = field(init=False)
+    held: HomeLock | None = None
+    shared: Shared | None = None
+    folder: Path = field(init=False)
+    """Private to this process, on a short path: sockets lie there."""
+    ledger: Ledger = field(init=False)
     reader: Reader = field(init=False)
     bundles: BundleStore = field(init=False)
+    _lock: HomeLock | None = field(init=False, default=None)
     _active: dict[str, Active] = field(init=False, default_factory=dict)
-    _started: list[Evaluator] = field(init=False, default_factory=list)
+    _wanted: dict[str, str] = field(init=False, default_factory=dict)
+    """The revision that the ledger has as active, by tenant, as far as it is known here."""
+    _loaded: dict[str, Active] = field(init=False, default_factory=dict)
+    _loading: dict[str, asyncio.Task[Active]] = field(init=False, default_factory=dict)
+    _activating: list[str] = field(init=False, default_factory=list)
+    _following: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _retiring: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _loop: asyncio.AbstractEventLoop = field(init=False)
 
     async def __aenter__(self) -> Runtime:
         if not self.making:
             self.home.check()
-        self.lock = HomeLock(self.home)
+        self._loop = asyncio.get_running_loop()
+        if self.shared is None:
+            self._lock = self.held or HomeLock(self.home)
+            self.folder = self._lock.runtime
+        else:
+            self.folder = self.shared.runtime
         try:
             self.bundles = BundleStore(self.home.bundles)
             self.bundles.put_opa(self.opa)  # a replay needs the very binary that decided, also after an upgrade
-            self.ledger = SqliteLedger(self.home.database)
+            self.ledger = await self._open()
             self.reader = self.ledger.reader()
             self.outside.check(self.reader)
+            self.watch(self._changed, self._look)
             for tenant in self.reader.tenants():
-                revision = self.reader.head(tenant).active_revision
-                if revision is not None:
-                    self._active[tenant] = await self._load(revision)
+                await self._begin(tenant)
         except BaseException:
             await self._close()
             raise
         return self
 
+    async def _open(self) -> Ledger:
+        if self.shared is None:
+            return SqliteLedger(self.home.database)
+        return await RemoteLedger.connect(self.home.database, self.shared.socket)
+
+    async def _begin(self, tenant: str) -> None:
+        """Load what is active at the start; whatever is activated meanwhile is loaded, too."""
+        while True:
+            revision = self.reader.head(tenant).active_revision
+            if revision is None:
+                return
+            self._wanted[tenant] = revision
+            active = await self._load(revision)
+            if self._wanted[tenant] == revision:
+                self._active[tenant] = active
+                return
+
     async def __aexit__(self, *_: object) -> None:
         await self._close()
 
     async def _close(self) -> None:
-        for task in self._retiring:
+        tasks = [*self._retiring, *self._following.values(), *self._loading.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
-        for evaluator in self._started:
-            await evaluator.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for active in self._loaded.values():
+            await active.evaluator.stop()
         if hasattr(self, "reader"):
             self.reader.close()  # the last connection that closes takes the log of writes with it: one file is left
         if hasattr(self, "ledger"):
-            self.ledger.close()
-        self.lock.release()
+            if isinstance(self.ledger, RemoteLedger):
+                await self.ledger.aclose()
+            else:
+                self.ledger.close()
+        if self._lock is not None and self.held is None:
+            self._lock.release()
 
     @property
     def outside(self) -> Outside:
         """Where the newest checkpoints stand beside the database."""
         return Outside(self.settings.log.outside or self.home.checkpoints)
 
+    def watch(self, changed: Callable[[Changed], None], missed: Callable[[], None]) -> None:
+        """Have every commit told that moves an object or a revision, before any of its appends is answered.
+
+        `changed` may be called in another thread. `missed` is called in this process's loop where commits may have gone
+        by untold: whoever remembers anything must forget all of it.
+        """
+        self.ledger.watch(changed)
+        if isinstance(self.ledger, RemoteLedger):
+            self.ledger.gap(missed)
+
     def active(self, tenant: str) -> Active:
         """The revision that decides for a tenant now."""
         try:
             return self._active[tenant]
         except KeyError:
+            if tenant in self._wanted:
+                raise Unavailable(f"the revision of tenant {tenant} is being loaded: send it again") from None
             raise Unavailable(f"tenant {tenant} has no active revision: run `muster policy activate`") from None
 
     def tenants(self) -> tuple[str, ...]:
         """The tenants that have an active revision."""
-        return tuple(sorted(self._active))
+        return tuple(sorted(self._active.keys() | self._wanted.keys()))
 
     def not_ready(self) -> str | None:
         """Why this service cannot decide now, or None."""
-        if not self._active:
+        if not self._wanted:
             return "no revision is active: run `muster policy activate`"
-        for tenant, active in self._active.items():
+        if isinstance(self.ledger, RemoteLedger) and self.ledger.away:
+            return "the ledger's process is starting again"
+        for tenant, revision in self._wanted.items():
+            if self.behind(tenant):
+                return f"revision {revision[:12]} was activated and is being loaded"
+            active = self._active[tenant]
             if not active.evaluator.ready:
                 return f"OPA for revision {active.revision[:12]} is not answering"
             try:
@@ -120,6 +194,64 @@ class Runtime:
             except ledger_errors.LedgerError as exc:
                 return str(exc)
         return None
+
+    @property
+    def opa_restarts(self) -> int:
+        """How often an OPA that is loaded now was started again."""
+        return sum(active.evaluator.restarts for active in self._loaded.values())
+
+    def behind(self, tenant: str) -> bool:
+        """Whether another revision than the one that decides here is known to be active."""
+        active = self._active.get(tenant)
+        return (None if active is None else active.revision) != self._wanted.get(tenant)
+
+    async def caught_up(self, tenant: str) -> None:
+        """Return once this process serves the ledger's active revision of a tenant; raises Unavailable."""
+        until = self._loop.time() + _FOLLOW_SECONDS
+        while True:
+            self._look_at(tenant)
+            if not self.behind(tenant):
+                return
+            left = until - self._loop.time()
+            if left <= 0:
+                raise Unavailable(f"the revision of tenant {tenant} is not loaded yet: send it again")
+            await asyncio.wait({self._following[tenant]}, timeout=left)
+
+    def _changed(self, changed: Changed) -> None:
+        """A commit was made, by whichever worker."""
+        if changed.revision is not None:
+            self._loop.call_soon_threadsafe(self._look_at, changed.tenant)
+
+    def _look(self) -> None:
+        for tenant in self.reader.tenants():
+            self._look_at(tenant)
+
+    def _look_at(self, tenant: str) -> None:
+        """Serve what the ledger has as active: at once where it is loaded, else as soon as it is."""
+        revision = self.reader.head(tenant).active_revision
+        if revision is None:
+            return
+        self._wanted[tenant] = revision
+        loaded = self._loaded.get(revision)
+        if loaded is not None:
+            self._swap(tenant, loaded)
+        elif tenant not in self._following or self._following[tenant].done():
+            self._following[tenant] = asyncio.create_task(self._follow(tenant))
+
+    async def _follow(self, tenant: str) -> None:
+        """Load what is wanted, until it is served."""
+        while self.behind(tenant):
+            revision = self._wanted[tenant]
+            try:
+                loaded = await self._load(revision)
+            except (MusterError, OSError) as exc:
+                _log.error("revision %s was activated and cannot be loaded here: %s", revision[:12], exc)
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            if self._wanted[tenant] == revision:
+                self._swap(tenant, loaded)
+            else:
+                await self._retire_unused(loaded)
 
     def now(self, tenant: str) -> str:
         """The instant of an evaluation: never behind the newest entry."""
@@ -131,7 +263,7 @@ class Runtime:
     async def append(self, append: Append) -> tuple[Receipt, ...]:
         """Append and wait until it is durable; `Stale` and `IdempotencyConflict` are for the caller to act on."""
         try:
-            return await asyncio.wrap_future(self.ledger.submit(append))
+            return await self.ledger.append(append)
         except (ledger_errors.Stale, ledger_errors.IdempotencyConflict):
             raise
         except ledger_errors.Conflict as exc:
@@ -150,21 +282,25 @@ class Runtime:
 
         A revision that fails any check before its entry changes nothing. `idempotency` is for the entry's payload.
         """
-        active = next((a for a in self._active.values() if a.revision == revision), None) or await self._load(revision)
+        active = await self._load(revision)
+        self._activating.append(revision)
         payload = {**self._activation(active, tenant, caller, reason), **(idempotency or {})}
         draft = Draft(id=uuid7(), kind="activation", payload=payload)
         try:
             (receipt,) = await self.append(Append(tenant=tenant, drafts=(draft,)))
-        except BaseException:
+            self._look_at(tenant)
+        finally:
+            self._activating.remove(revision)
             await self._retire_unused(active)
-            raise
+        return receipt
+
+    def _swap(self, tenant: str, active: Active) -> None:
         before = self._active.get(tenant)
         self._active[tenant] = active
-        if before is not None and before.revision != revision:
+        if before is not None and before.revision != active.revision:
             task = asyncio.create_task(self._retire_later(before))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
-        return receipt
 
     def _activation(self, active: Active, tenant: str, caller: Caller, reason: str) -> Mapping[str, JSON]:
         return {
@@ -181,11 +317,19 @@ class Runtime:
         await self._retire_unused(active)
 
     async def _retire_unused(self, active: Active) -> None:
-        if all(a.revision != active.revision for a in self._active.values()):
+        serving = {a.revision for a in self._active.values()} | {*self._wanted.values(), *self._activating}
+        if active.revision not in serving and self._loaded.pop(active.revision, None) is not None:
             await active.evaluator.stop()
-            self._started.remove(active.evaluator)
 
     async def _load(self, revision: str) -> Active:
+        """Have a revision loaded, once however many ask for it; raises SetupError, NotFound."""
+        if revision in self._loaded:
+            return self._loaded[revision]
+        if revision not in self._loading or self._loading[revision].done():
+            self._loading[revision] = asyncio.create_task(self._start(revision))
+        return await asyncio.shield(self._loading[revision])
+
+    async def _start(self, revision: str) -> Active:
         stored = self.stored(revision)
         findings = check_archive(stored.path.read_bytes(), stored.capabilities_text, self.opa)
         if findings:
@@ -195,21 +339,23 @@ class Runtime:
             stored.path,
             revision,
             verification_key=self.home.bundle_public_key,
-            runtime_dir=self.lock.runtime,
+            runtime_dir=self.folder,
             evaluation_seconds=EVALUATION_SECONDS,
         )
-        self._started.append(evaluator)
         try:
             await evaluator.start()
-        except (CouldNotDecide, OpaError) as exc:
+        except BaseException as exc:
             await evaluator.stop()
-            raise SetupError(f"revision {revision}: OPA does not serve it: {exc}") from exc
-        return Active(
+            if isinstance(exc, CouldNotDecide | OpaError):
+                raise SetupError(f"revision {revision}: OPA does not serve it: {exc}") from exc
+            raise
+        active = self._loaded[revision] = Active(
             revision=revision,
             capabilities=stored.capabilities,
             catalogue=Catalogue(stored.data),
             evaluator=evaluator,
         )
+        return active
 
     def stored(self, revision: str) -> StoredBundle:
         """A bundle from the store, its content checked against its name."""

@@ -36,7 +36,11 @@ KEYS = (
     "witness_policy",
     "tlog_open",
     "erasure_people",
+    "workers",
+    "caller_rate",
+    "caller_burst",
 )
+MOST_WORKERS = 64
 NOT_YET = {
     "database_url": "this version keeps its ledger in SQLite inside the home",
     "redis_url": "this version runs on one machine and needs no Redis",
@@ -89,6 +93,24 @@ class Settings:
     opa_bin: Path | None
     cache: Path
     log: Log
+    workers: int = 1
+    caller_rate: int = 0
+    """Decisions a second that one caller may ask of one worker; 0: as many as there is room for."""
+    caller_burst: int = 1
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What was set, as it was written: what another process of this service is given, so that it has the same."""
+
+    @property
+    def metrics_dir(self) -> Path | None:
+        """Where the workers of one service share their numbers; whoever starts them sets it."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        return Path(folder) if folder else None
+
+    @property
+    def traces_endpoint(self) -> str | None:
+        """Where traces go (OpenTelemetry's own variables; it reads the rest of them itself); None: there are none."""
+        whole, base = (os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("TRACES_ENDPOINT", "ENDPOINT"))
+        return whole or (f"{base.rstrip('/')}/v1/traces" if base else None)
 
     @property
     def base_url(self) -> str:
@@ -106,6 +128,11 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     home = Path(environ.get("MUSTER_HOME") or ".muster").expanduser().absolute()
     values = _from_file(home / "muster.toml")
     values.update({k: environ[f"MUSTER_{k.upper()}"] for k in KEYS if environ.get(f"MUSTER_{k.upper()}")})
+    return of(home, values)
+
+
+def of(home: Path, values: Mapping[str, str]) -> Settings:
+    """Check what was set; raise `SetupError` with every mistake at once."""
     mistakes = [f"{_name(k)} is set, but {why}; unset it" for k, why in NOT_YET.items() if k in values]
     listen: TcpListen | UnixListen = TcpListen(host="127.0.0.1", port=8080)
     try:
@@ -117,6 +144,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         mistakes.append(f"{_name('public_url')}: expected https://HOST without a path, got {public_url!r}")
     opa_bin = values.get("opa_bin")
     log = _log(values, mistakes)
+    workers = _whole(values, "workers", 1, range(1, MOST_WORKERS + 1), mistakes)
+    caller_rate = _whole(values, "caller_rate", 0, range(10**6), mistakes)
+    caller_burst = _whole(values, "caller_burst", max(1, 2 * caller_rate), range(1, 10**7), mistakes)
     if mistakes:
         raise SetupError("configuration: " + "; ".join(mistakes))
     return Settings(
@@ -129,7 +159,16 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         opa_bin=_path(opa_bin) if opa_bin else None,
         cache=_path(values.get("cache", str(Path.home() / ".cache" / "muster"))),
         log=log,
+        workers=workers,
+        caller_rate=caller_rate,
+        caller_burst=caller_burst,
+        values=dict(values),
     )
+
+
+def inherited(**more: str) -> dict[str, str]:
+    """The environment of a process that we start: ours, and these."""
+    return {**os.environ, **more}
 
 
 def _log(values: Mapping[str, str], mistakes: list[str]) -> Log:

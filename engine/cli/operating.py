@@ -12,7 +12,7 @@ from engine.cli.setup import make_home
 from engine.home import Home, running
 from engine.opa import binary
 from engine.runtime import DEFAULT_TENANT
-from engine.settings import Settings
+from engine.settings import MOST_WORKERS, Settings
 from ledger.model import JSON
 
 Subparsers = argparse._SubParsersAction  # the type has no public name
@@ -28,6 +28,12 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--demo",
         action="store_true",
         help="make the home if there is none, activate what is configured, leave tokens for a day in demo.env",
+    )
+    serving.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        help="processes that answer (default: MUSTER_WORKERS, else 1); with more than one the ledger has its own",
     )
     serving.set_defaults(run=_serve)
 
@@ -75,10 +81,16 @@ def _init(arguments: argparse.Namespace, settings: Settings) -> int:
     return output.YES
 
 
+def _workers(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_WORKERS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a whole number from 1 to {MOST_WORKERS}")
+
+
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     from engine.cli.serve import serve  # the whole application: for this command alone
 
-    return asyncio.run(serve(settings, demo=arguments.demo))
+    return serve(settings, demo=arguments.demo, workers=arguments.workers)
 
 
 def _status(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+import uvloop
 
 from engine.access.caller import Principal, operator
-from engine.api.app import OperatorSocket, create_app
-from engine.api.services import Services
 from engine.cli.client import find_opa
 from engine.cli.output import UNAVAILABLE, YES, progress
 from engine.cli.setup import build_and_store, make_home
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
-from engine.home import CONTROL_SOCKET, Busy, Home, write_private
+from engine.home import CONTROL_SOCKET, Home, HomeLock, write_private
+from engine.opa.binary import OpaBinary
 from engine.runtime import DEFAULT_TENANT, Runtime
-from engine.settings import Settings, TcpListen, UnixListen
-from engine.training.keeper import Keeper
-
-_KEEP_ALIVE_SECONDS = 120
-_DRAIN_SECONDS = 10
+from engine.serving import listening, service
+from engine.serving.parent import Parent
+from engine.settings import Settings
 
 
-async def serve(settings: Settings, *, demo: bool) -> int:
+def serve(settings: Settings, *, demo: bool, workers: int | None) -> int:
     """Serve until SIGTERM or SIGINT. `demo` makes the home where there is none, activates what is configured where that
-    has changed, and leaves tokens for a day in `demo.env`."""
+    has changed, and leaves tokens for a day in `demo.env`. `workers` is over what is configured."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    count = workers or settings.workers
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if count == 1 else None) as runner:
+        return runner.run(_serve(settings, demo=demo, workers=count))
+
+
+async def _serve(settings: Settings, *, demo: bool, workers: int) -> int:
     home = Home(settings.home)
     opa = find_opa(settings)
     if demo and not home.exists():
@@ -43,80 +40,51 @@ async def serve(settings: Settings, *, demo: bool) -> int:
         token, _ = await make_home(settings, opa)
         progress(f"the first admin token, shown once: {token}")
     home.check()
+    if workers == 1:
+        return await _one(settings, home, opa, demo=demo)
+    return await _many(settings, home, opa, demo=demo, workers=workers)
+
+
+async def _one(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool) -> int:
+    """Everything in this process."""
     async with Runtime(settings=settings, home=home, opa=opa) as runtime:
         if demo:
-            await _activate_configured(runtime)
-            await _leave_tokens(runtime, settings)
-        listeners = [_listen(settings.listen), _control(runtime.lock.runtime)]
-        address = _address(listeners[0])
-        app = create_app(runtime)
-        server = _Server(
-            uvicorn.Config(
-                _Split(app, str(runtime.lock.runtime / CONTROL_SOCKET)),
-                lifespan="off",
-                ws="none",
-                http="h11",
-                proxy_headers=False,
-                server_header=False,
-                log_config=None,
-                access_log=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_DRAIN_SECONDS,
-            )
+            await _prepare(runtime)
+        listeners = [listening.listen(settings.listen), listening.control(runtime.folder)]
+        address = listening.address(listeners[0])
+        served = await service.serve(
+            runtime,
+            listeners,
+            runtime.folder / CONTROL_SOCKET,
+            beside=True,
+            listening=lambda: _tell(address, home, demo=demo),
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, server.stop)
-        found: Services = app.state.services
-        aside = (Keeper(found.attempts), found.checkpoints, found.witnesses)
-        beside = [asyncio.create_task(what.run()) for what in aside]
-        serving = asyncio.create_task(server.serve(sockets=listeners))
-        listening = asyncio.create_task(server.listening.wait())
-        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
-        listening.cancel()
-        progress(f"Muster is listening on {address}, home {home.path}")
+        return YES if served else UNAVAILABLE
+
+
+async def _many(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool, workers: int) -> int:
+    """A process for the ledger, and several that answer."""
+    lock = HomeLock(home)
+    try:
         if demo:
-            progress(_try_next(address, home.path))
-        await serving
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-        return YES if server.started else UNAVAILABLE
+            async with Runtime(settings=settings, home=home, opa=opa, held=lock) as runtime:
+                await _prepare(runtime)
+        parent = Parent(settings=settings, opa=opa, lock=lock, workers=workers)
+        await parent.run(lambda address: _tell(address, home, demo=demo))
+    finally:
+        lock.release()
+    return YES
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, but for signals: it raises a captured one again when it is done, which would end us before the ledger
-    and OPA are closed."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `serve`."""
-        yield
-
-    def stop(self) -> None:
-        """Finish what is under way, and end; asked twice, end at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
+def _tell(address: str, home: Home, *, demo: bool) -> None:
+    progress(f"Muster is listening on {address}, home {home.path}")
+    if demo:
+        progress(_try_next(address, home.path))
 
 
-class _Split:
-    """The operator's socket and the public one are the same application, but for who is calling."""
-
-    def __init__(self, app: ASGIApp, control: str) -> None:
-        self.public, self.operator, self.control = app, OperatorSocket(app), control
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        server = scope.get("server")
-        inside = server is not None and server[0] == self.control and server[1] is None
-        await (self.operator if inside else self.public)(scope, receive, send)
+async def _prepare(runtime: Runtime) -> None:
+    await _activate_configured(runtime)
+    await _leave_tokens(runtime, runtime.settings)
 
 
 async def _activate_configured(runtime: Runtime) -> None:
@@ -130,62 +98,12 @@ async def _leave_tokens(runtime: Runtime, settings: Settings) -> None:
     """Tokens for a day, one for each role that the demo plays."""
     tokens = Tokens(Writer(runtime))
     caller = operator(DEFAULT_TENANT)
-    lines = [f"export MUSTER_URL='{_url(settings.listen)}'"]
+    lines = [f"export MUSTER_URL='{listening.url(settings.listen)}'"]
     for role in ("admin", "app", "gateway", "author", "auditor"):
         principal = Principal(type="system", id=f"demo-{role}")
         secret, _ = await tokens.create(role, principal, "P1D", Once.of(caller, None, role))
         lines.append(f"export {role.upper()}='{secret.text}'")
     write_private(runtime.home.path / "demo.env", "\n".join(lines) + "\n")
-
-
-def _listen(where: TcpListen | UnixListen) -> socket.socket:
-    try:
-        if isinstance(where, UnixListen):
-            return _bind_unix(where.path, 0o660)
-        family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-        # The protocol is named, or asyncio does not see TCP and leaves Nagle on: 40 ms an answer.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((where.host, where.port))
-    except OSError as exc:
-        raise Busy(f"cannot listen on {_url(where)}: {exc.strerror}; choose another MUSTER_LISTEN") from exc
-    return listener
-
-
-def _control(runtime: Path) -> socket.socket:
-    return _bind_unix(runtime / CONTROL_SOCKET, 0o600)
-
-
-def _bind_unix(path: Path, mode: int) -> socket.socket:
-    """Bind a socket with the mode that is wanted from its first moment; one that a dead process left is replaced."""
-    if path.is_socket() and not _alive(path):
-        path.unlink()
-    listener = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o777 & ~mode)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(before)
-    return listener
-
-
-def _alive(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
-
-
-def _address(listener: socket.socket) -> str:
-    name = listener.getsockname()
-    if isinstance(name, str):
-        return f"unix:{name}"
-    host = f"[{name[0]}]" if ":" in name[0] else name[0]
-    return f"http://{host}:{name[1]}"
-
-
-def _url(where: TcpListen | UnixListen) -> str:
-    if isinstance(where, UnixListen):
-        return f"unix:{where.path}"
-    return f"http://{where.host}:{where.port}"
 
 
 def _try_next(address: str, home: Path) -> str:

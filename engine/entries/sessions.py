@@ -1,17 +1,22 @@
 """Learners' sessions: a host's backend vouches for its signed-in user, for ten minutes and one origin.
 
 A session is a token of the role `learner-session` like any other, so who could act as whom is on the record. For
-Muster's own page there is a *ticket* besides: good once, within a minute, and only for this process.
+Muster's own page there is a *ticket* besides, good once and within a minute: `TENANT.TOKEN_ID.ENDS.MAC`, where the MAC
+(HMAC-SHA256, its first 128 bits) is by a key that only this home has. It holds no secret of the session: whoever uses
+it is given a session of its own, whose entry takes the ticket's idempotency key, so that the ledger lets it be used
+once, at whichever worker.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections import OrderedDict
+import base64
+import hashlib
+import hmac
+import re
 from dataclasses import dataclass, field
 
 from engine.access.caller import Caller, Principal
-from engine.access.tokens import Secret
+from engine.access.tokens import Secret, principal_of
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once
 from engine.errors import Conflict, NotFound, Unauthenticated
@@ -24,7 +29,9 @@ RENEW_MS = 6 * 60_000
 """A page renews its session when less than this is left of it."""
 LONGEST_MS = 8 * 3_600_000
 """How long pages can renew a session at most."""
-_MOST_TICKETS = 10_000
+_TICKET = re.compile(r"([a-z0-9][a-z0-9-]{0,62})\.([0-9a-f-]{36})\.(\d{13})\.([A-Za-z0-9_-]{22})", re.ASCII)
+LONGEST_TICKET = 140
+_USED = "this link was used before, or is older than a minute: open it again where it was"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +49,10 @@ class Sessions:
     """Begins sessions."""
 
     tokens: Tokens
-    _tickets: OrderedDict[str, tuple[Session, str]] = field(default_factory=OrderedDict)
+    _key: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._key = self.tokens.writer.runtime.home.derived_key("ticket")
 
     async def begin(self, user: str, origin: str | None, once: Once) -> Session:
         """A session for a person who is known and active; raises NotFound, Conflict."""
@@ -82,16 +92,28 @@ class Sessions:
 
     def ticket(self, session: Session, now: str) -> str:
         """A word that stands for a session once, in a link."""
-        word = secrets.token_urlsafe(32)
-        ends = instants.from_ms(instants.parse(now) + TICKET_MS)
-        self._tickets[word] = (session, ends)
-        while len(self._tickets) > _MOST_TICKETS:
-            self._tickets.popitem(last=False)
-        return word
+        said = f"{session.tenant}.{session.secret.token_id}.{instants.parse(now) + TICKET_MS}"
+        return f"{said}.{self._mac(said)}"
 
-    def redeem(self, word: str) -> Session:
-        """The session behind a ticket; raises Unauthenticated where it was used before, or is too old."""
-        session, ends = self._tickets.pop(word, (None, ""))
-        if session is None or not self.tokens.writer.runtime.now(session.tenant) < ends:
-            raise Unauthenticated("this link was used before, or is older than a minute: open it again where it was")
-        return session
+    async def redeem(self, word: str) -> Session:
+        """The session that a ticket is good for; raises Unauthenticated where it was used before, or is too old."""
+        form = _TICKET.fullmatch(word)
+        if form is None or not hmac.compare_digest(self._mac(word.rpartition(".")[0]), form[4]):
+            raise Unauthenticated(_USED)
+        tenant, token_id, ends = form[1], form[2], int(form[3])
+        runtime, name = self.tokens.writer.runtime, f"token/{token_id}"
+        _, state = runtime.reader.objects(tenant, [name])[name]
+        now = instants.parse(runtime.now(tenant))
+        if not isinstance(state, dict) or state.get("revoked_at") is not None or now >= ends:
+            raise Unauthenticated(_USED)
+        principal = principal_of(state["principal"])
+        caller = Caller(tenant=tenant, role=str(state["role"]), principal=principal, token_id=token_id)
+        origin, once = state.get("origin"), Once.of(caller, word, "ticket")
+        try:
+            return await self._issue(principal.id, None if origin is None else str(origin), str(state["since"]), once)
+        except Conflict:
+            raise Unauthenticated(_USED) from None
+
+    def _mac(self, said: str) -> str:
+        digest = hmac.digest(self._key, said.encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()

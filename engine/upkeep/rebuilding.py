@@ -7,6 +7,7 @@ the log itself is not whole nothing is replaced, since what is made of it proves
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 from engine.errors import Conflict, Unavailable
@@ -14,12 +15,13 @@ from engine.home import Home
 from engine.publishing.outside import Outside
 from engine.upkeep.scratch import scratch
 from ledger.errors import LedgerError, Stale
-from ledger.ids import uuid7
-from ledger.model import JSON, Append, Draft, Receipt
-from ledger.prepared import PreparedAppend, prepare
+from ledger.model import JSON, Receipt
 from ledger.rebuild import Progress, Rebuild, silent
+from ledger.remote import RemoteLedger
+from ledger.remote.handover import rebuilt
 from ledger.sqlite import SqliteLedger
-from ledger.sqlite.projection import Replace
+from ledger.sqlite.projection import Projection
+from ledger.store import Ledger
 
 _ATTEMPTS = 20
 
@@ -36,7 +38,7 @@ def rebuilding(home: Home, outside: Outside, tenant: str, progress: Progress = s
             rebuild.close()
 
 
-def write(ledger: SqliteLedger, rebuild: Rebuild, payload: dict[str, JSON]) -> Receipt | None:
+def write(ledger: Ledger, rebuild: Rebuild, payload: dict[str, JSON]) -> Receipt | None:
     """Replace what a rebuild that was run found; the entry's receipt, None where nothing differs any more.
 
     `payload` is the entry's, without `rows`. Raises Conflict where the log itself is not whole, Unavailable.
@@ -46,9 +48,7 @@ def write(ledger: SqliteLedger, rebuild: Rebuild, payload: dict[str, JSON]) -> R
         if report.wrong:
             raise Conflict(f"the log itself is not whole, so nothing was replaced: {'; '.join(report.wrong)}")
         try:
-            receipts = ledger.replace(
-                Replace(rebuild.made, lambda rows: _entry(rebuild.tenant, payload, rows))
-            ).result()
+            receipts = _replace(ledger, rebuild.made, payload).result()
         except Stale:
             continue  # more entries have come than the writer takes in by itself
         except LedgerError as exc:
@@ -57,7 +57,9 @@ def write(ledger: SqliteLedger, rebuild: Rebuild, payload: dict[str, JSON]) -> R
     raise Unavailable("the log grows faster than it can be read: try again when less is decided")
 
 
-def _entry(tenant: str, payload: dict[str, JSON], rows: dict[str, int]) -> PreparedAppend:
-    counted: dict[str, JSON] = dict(sorted(rows.items()))
-    draft = Draft(id=uuid7(), kind="rebuilt", payload={"rows": counted, **payload})
-    return prepare(Append(tenant=tenant, drafts=(draft,)))
+def _replace(ledger: Ledger, made: Projection, payload: dict[str, JSON]) -> Future[tuple[Receipt, ...]]:
+    """Whoever owns the file does it: in this process, or in the ledger's own."""
+    if isinstance(ledger, RemoteLedger):
+        return ledger.replace(made, payload)
+    assert isinstance(ledger, SqliteLedger)
+    return ledger.replace(rebuilt(made, payload))

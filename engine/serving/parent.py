@@ -1,0 +1,163 @@
+"""The parent of a service with several workers: holds the home and the sockets, and keeps the others running.
+
+It decides nothing and reads no request. The ledger's process comes first and goes last; workers come and go for
+themselves. Whoever ends unasked is started again at once, and more and more slowly where that does not last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from engine.home import CONTROL_SOCKET, HomeLock
+from engine.opa.binary import OpaBinary
+from engine.serving import listening
+from engine.serving.child import Child
+from engine.serving.given import Given
+from engine.serving.http import DRAIN_SECONDS
+from engine.settings import Settings
+
+_LEDGER: Final = "ledger's process"
+_LASTING_SECONDS: Final = 5.0
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_LEDGER_SECONDS: Final = 15.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Parent:
+    """One service of several processes, under a home's lock that the caller holds."""
+
+    settings: Settings
+    opa: OpaBinary
+    lock: HomeLock
+    workers: int
+    _children: dict[str, Child] = field(init=False, default_factory=dict)
+    _keeping: list[asyncio.Task[None]] = field(init=False, default_factory=list)
+    _enough: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _ledger: socket.socket = field(init=False)
+    _address: listening.Address = field(init=False)
+    _control: socket.socket = field(init=False)
+
+    async def run(self, told: Callable[[str], None]) -> None:
+        """Serve until SIGTERM or SIGINT. `told` is called with the address once all workers listen.
+
+        Raises SetupError or Busy, with the sentence of whichever process cannot start.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        self._metrics.mkdir(mode=0o700)
+        self._ledger = listening.bind_unix(self._socket, 0o600)
+        self._ledger.listen()
+        self._control = listening.control(self.lock.runtime)
+        self._address = listening.Address(self.settings.listen)
+        try:
+            await self._start([lambda: self._start_ledger()])
+            await self._start([lambda index=index: self._start_worker(index) for index in range(self.workers)])  # type: ignore[misc]
+            if not self._enough.is_set():
+                told(str(self._address))
+            await self._enough.wait()
+        finally:
+            await self._end()
+
+    @property
+    def _socket(self) -> Path:
+        return self.lock.runtime / "ledger.sock"
+
+    @property
+    def _metrics(self) -> Path:
+        return self.lock.runtime / "metrics"
+
+    async def _start(self, starts: list[Callable[[], Child]]) -> None:
+        """Start some children, and wait until all of them are ready, or it is enough."""
+        children = [start() for start in starts]
+        enough = asyncio.create_task(self._enough.wait())
+        ready = [asyncio.create_task(child.ready()) for child in children]
+        try:
+            waiting: set[asyncio.Task[Any]] = set(ready)
+            while waiting and not enough.done():
+                done, _ = await asyncio.wait({enough, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done & waiting:
+                    await task  # raises what the first that cannot start says
+                waiting -= done
+        finally:
+            for task in (enough, *ready):
+                task.cancel()
+            await asyncio.gather(enough, *ready, return_exceptions=True)
+        for child, start in zip(children, starts, strict=True):
+            self._keeping.append(asyncio.create_task(self._keep(child, start)))
+
+    async def _keep(self, child: Child, start: Callable[[], Child]) -> None:
+        """Start it again whenever it ends."""
+        loop = asyncio.get_running_loop()
+        began, pause = loop.time(), 0.0
+        while True:
+            await child.ended.wait()
+            if child.name != _LEDGER:
+                mark_process_dead(child.pid, str(self._metrics))  # type: ignore[no-untyped-call]
+            lasted = loop.time() - began >= _LASTING_SECONDS
+            _log.warning("the %s ended (%s): another is started", child.name, child.how)
+            if not lasted and pause:
+                await asyncio.sleep(pause)
+            pause = _FIRST_PAUSE if lasted or not pause else min(2 * pause, _LONGEST_PAUSE)
+            began = loop.time()
+            child = start()
+
+    def _start_ledger(self) -> Child:
+        return self._child(_LEDGER, "engine.serving.ledger_process", 0, [self._ledger], {})
+
+    def _start_worker(self, index: int) -> Child:
+        more = {"PROMETHEUS_MULTIPROC_DIR": str(self._metrics)}
+        with self._address.for_worker() as public:
+            return self._child(f"worker {index}", "engine.serving.worker", index, [public, self._control], more)
+
+    def _child(
+        self, name: str, module: str, index: int, listeners: list[socket.socket], environment: dict[str, str]
+    ) -> Child:
+        folder = self.lock.runtime / f"{module.rpartition('.')[2]}-{index}"
+        shutil.rmtree(folder, ignore_errors=True)  # the sockets of one that was killed
+        folder.mkdir(mode=0o700)
+        descriptors = [each.fileno() for each in listeners]
+        given = Given(
+            home=str(self.settings.home),
+            values=dict(self.settings.values),
+            opa=str(self.opa.path),
+            index=index,
+            folder=str(folder),
+            socket=str(self._socket),
+            control=str(self.lock.runtime / CONTROL_SOCKET),
+            listeners=descriptors,
+        )
+        child = self._children[name] = Child(name, module, given, descriptors, environment)
+        return child
+
+    def _stop(self) -> None:
+        """End in order; asked twice, workers do not wait for what is under way."""
+        if self._enough.is_set():
+            for child in self._children.values():
+                if child.name != _LEDGER:
+                    child.signal(signal.SIGTERM)
+        self._enough.set()
+
+    async def _end(self) -> None:
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        ledger = self._children.pop(_LEDGER, None)
+        await asyncio.gather(*(child.stop(2 * DRAIN_SECONDS) for child in self._children.values()))
+        if ledger is not None:
+            await ledger.stop(_LEDGER_SECONDS)
+        for each in (self._address, self._control, self._ledger):
+            each.close()

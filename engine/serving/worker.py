@@ -1,0 +1,45 @@
+"""A worker: the whole service but for the ledger's writer, with an OPA of its own. Run as a program by the parent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from pathlib import Path
+
+import uvloop
+
+from engine.errors import MusterError
+from engine.home import Busy, Home
+from engine.opa import binary
+from engine.opa.errors import OpaError
+from engine.runtime import Runtime, Shared
+from engine.serving import given
+from engine.serving.given import Given
+from engine.serving.service import serve
+from ledger.errors import LedgerError
+
+
+async def work(told: Given) -> int:
+    """Serve until the parent says that it is enough."""
+    settings = told.settings
+    opa = binary.find(Path(told.opa), settings.cache)
+    shared = Shared(runtime=Path(told.folder), socket=Path(told.socket))
+    listeners = [socket.socket(fileno=number) for number in told.listeners]
+    async with Runtime(settings=settings, home=Home(settings.home), opa=opa, shared=shared) as runtime:
+        served = await serve(runtime, listeners, Path(told.control), beside=told.index == 0, listening=given.ready)
+        return 0 if served else 3
+
+
+def main() -> int:
+    """Returns the exit status."""
+    told = given.take()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(work(told))
+        except (MusterError, LedgerError, OpaError, OSError) as exc:
+            return given.refuse(str(exc), busy=isinstance(exc, Busy | LedgerError | OpaError))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
