@@ -8,9 +8,11 @@
     ├── Gone              410  it was erased
     ├── Conflict          409  contradicts what the ledger holds; `reason` is a word for programs
     ├── TooSoon           429  may be done later: `retry_at` says when
+    ├── TooMany           429  this caller asks more often than it may
     ├── TooLarge          413
     ├── Undecided         503  could not decide: never an allow, never a deny
     ├── Unavailable       503  cannot work now; the same call may go through later
+    │   └── Overloaded    503  more waits than can be done soon; nothing was decided
     └── SetupError             configuration, home or start: one sentence that says what to do
 
 `engine.api.problems` holds the one table from these to HTTP problem documents.
@@ -74,6 +76,14 @@ class TooSoon(MusterError):
         self.seconds = seconds
 
 
+class TooMany(MusterError):
+    """The caller is over its rate; `seconds` from now it may ask again."""
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
+
+
 class TooLarge(MusterError):
     """The body is over the endpoint's limit."""
 
@@ -89,6 +99,10 @@ class Undecided(MusterError):
 
 class Unavailable(MusterError):
     """The service cannot do this now (ledger not ready, disk full, contention)."""
+
+
+class Overloaded(Unavailable):
+    """Too much is under way to begin one more."""
 
 
 class SetupError(MusterError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ledger.model import JSON, Person
@@ -31,12 +31,21 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls. `token_id` is None for the operator, who is known by owning the home's files."""
+    """Who calls. `token_id` is None for the operator, who is known by owning the home's files.
+
+    `seen`: the ledger's objects that say so, with versions; what is recorded in this name is refused if one has moved.
+    """
 
     tenant: str
     role: str
     principal: Principal
     token_id: str | None
+    seen: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+
+    @property
+    def ref(self) -> str | None:
+        """The caller's pseudonym, where they are a person whom the directory has."""
+        return next((name[7:] for name, _ in self.seen if name.startswith("person/")), None)
 
     def named(self, ref: str | None) -> dict[str, JSON]:
         """How an entry names this caller: a person stands by `ref` only, never by their ID."""

@@ -1,7 +1,8 @@
 """Asks Rego whether a caller may call: `policies/muster/access` decides, nothing here does.
 
-The verdict is a pure function of revision, caller, operation and target, so it is remembered by exactly these; a
-handful of kinds of call stands behind thousands, and a new revision starts with an empty memory.
+The verdict is a pure function of revision, caller, operation and target, so it is remembered by exactly these; where
+the policy says that it is the same whoever is asked about (`anyone`), the target is left out. So a handful of verdicts
+stands behind millions of calls, and a new revision starts with an empty memory.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from engine.access.caller import Caller
 from engine.errors import Forbidden, Undecided
 from engine.opa.errors import CouldNotDecide
-from engine.runtime import DEFAULT_TENANT, Runtime
+from engine.runtime import DEFAULT_TENANT, Active, Runtime
 from ledger import canonical
 from ledger.model import JSON, Person
 
@@ -25,11 +26,24 @@ class AccessGate:
     """The access policy of the active revision, as a function."""
 
     runtime: Runtime
-    _memory: OrderedDict[tuple[str, bytes], JSON] = field(default_factory=OrderedDict)
+    _memory: OrderedDict[tuple[str, Caller, str, Person | None], dict[str, JSON]] = field(default_factory=OrderedDict)
 
     async def require(self, caller: Caller, operation: str, target: Person | None = None) -> None:
         """Return if the caller may; raise Forbidden if not, Undecided if OPA cannot say."""
-        active = self.runtime.active(self._judged_by(caller))
+        judge = self._judged_by(caller)
+        if self.runtime.behind(judge):
+            await self.runtime.caught_up(judge)
+        active = self.runtime.active(judge)
+        answer = self._memory.get((active.revision, caller, operation, None)) if target else None
+        if answer is None or not answer.get("anyone"):
+            answer = await self._verdict(active, caller, operation, target)
+        if not answer["allow"]:
+            raise Forbidden(str(answer.get("reason") or f"role {caller.role} may not {operation}"))
+
+    async def _verdict(self, active: Active, caller: Caller, operation: str, target: Person | None) -> dict[str, JSON]:
+        key = (active.revision, caller, operation, target)
+        if key in self._memory:
+            return self._memory[key]
         question: JSON = {
             "caller": {
                 "tenant": caller.tenant,
@@ -39,20 +53,18 @@ class AccessGate:
             "operation": operation,
             "target": {"type": target.type, "id": target.id} if target else None,
         }
-        body = canonical.encode(question)
-        key = (active.revision, body)
-        if key not in self._memory:
-            try:
-                self._memory[key] = await active.evaluator.evaluate(ENTRYPOINT, body)
-            except CouldNotDecide as exc:
-                raise Undecided(exc.cause, exc.detail) from exc
-            while len(self._memory) > _REMEMBERED:
-                self._memory.popitem(last=False)
-        answer = self._memory[key]
+        try:
+            answer = await active.evaluator.evaluate(ENTRYPOINT, canonical.encode(question))
+        except CouldNotDecide as exc:
+            raise Undecided(exc.cause, exc.detail) from exc
         if not isinstance(answer, dict) or not isinstance(answer.get("allow"), bool):
             raise Undecided("bad-shape", "the access policy gave no answer")
-        if not answer["allow"]:
-            raise Forbidden(str(answer.get("reason") or f"role {caller.role} may not {operation}"))
+        self._memory[key] = answer
+        if answer.get("anyone") is True:
+            self._memory[active.revision, caller, operation, None] = answer
+        while len(self._memory) > _REMEMBERED:
+            self._memory.popitem(last=False)
+        return answer
 
     def _judged_by(self, caller: Caller) -> str:
         """Whose access policy judges: the tenant's own; the operator may begin a tenant that has none yet."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from engine.access.caller import ROLES, Caller, Principal
 from engine.errors import BadRequest, FieldError, Unauthenticated
 from ledger import instants
-from ledger.model import JSON
-from ledger.store import Reader
+from ledger.model import JSON, unknown_object
+from ledger.store import States
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _FORM = re.compile(r"mst\.([a-z0-9][a-z0-9-]{0,62})\.([0-9a-f-]{36})\.([A-Za-z0-9_-]{43})")
@@ -49,7 +49,7 @@ def make(tenant: str, token_id: str) -> Secret:
     return Secret(token_id=token_id, text=f"mst.{tenant}.{token_id}.{secret}", hash=_digest(secret))
 
 
-def authenticate(reader: Reader, text: str, now: str, origin: str | None = None) -> Caller:
+def authenticate(states: States, text: str, now: str, origin: str | None = None) -> Caller:
     """Who holds this token; raises Unauthenticated. A person who was deactivated holds none.
 
     `origin` is where a browser says that it comes from; a session is bound to the one it was begun for.
@@ -58,7 +58,8 @@ def authenticate(reader: Reader, text: str, now: str, origin: str | None = None)
     if form is None:
         raise Unauthenticated("the token is not one of Muster's")
     tenant, token_id, secret = form.groups()
-    _, state = reader.objects(tenant, [f"token/{token_id}"])[f"token/{token_id}"]
+    name = f"token/{token_id}"
+    version, state = states.objects(tenant, [name])[name]
     known = state if isinstance(state, dict) else {}
     if not hmac.compare_digest(str(known.get("hash", "")), _digest(secret)):
         raise Unauthenticated("the token is unknown")
@@ -69,18 +70,21 @@ def authenticate(reader: Reader, text: str, now: str, origin: str | None = None)
     if origin is not None and known.get("origin") not in (None, origin):
         raise Unauthenticated("the session was begun for another origin")
     principal = principal_of(known["principal"])
-    if not _in_service(reader, tenant, principal):
-        raise Unauthenticated("the person behind the token has been deactivated")
-    return Caller(tenant=tenant, role=str(known["role"]), principal=principal, token_id=token_id)
+    seen = [(name, version)]
+    if (
+        principal.person is not None
+    ):  # systems are always in service, and so are people whom the directory does not have
+        ref = states.person(tenant, principal.person)
+        name = f"person/{ref}" if ref else unknown_object(principal.person)
+        version, state = states.objects(tenant, [name])[name] if ref else (-1, None)
+        seen.append((name, version))
+        if ref is not None and not _is_active(state):
+            raise Unauthenticated("the person behind the token has been deactivated")
+    return Caller(tenant=tenant, role=str(known["role"]), principal=principal, token_id=token_id, seen=tuple(seen))
 
 
-def _in_service(reader: Reader, tenant: str, principal: Principal) -> bool:
-    """Whether a principal may act: systems, people who are active, and people whom the directory does not have."""
-    ref = reader.person(tenant, principal.person) if principal.person else None
-    if ref is None:
-        return True
-    _, state = reader.objects(tenant, [f"person/{ref}"])[f"person/{ref}"]
-    directory = state["directory"] if isinstance(state, dict) else None
+def _is_active(person: JSON | None) -> bool:
+    directory = person["directory"] if isinstance(person, dict) else None
     return isinstance(directory, dict) and directory.get("active") is True
 
 

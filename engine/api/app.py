@@ -7,6 +7,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.api import credentials, decisions, learning, ledger, operations, people, problems, upkeep
+from engine.api.hot import HotLane
 from engine.api.reading import Envelope
 from engine.api.services import OPERATOR_SCOPE, Services
 from engine.runtime import Runtime
@@ -33,6 +34,11 @@ def create_app(runtime: Runtime) -> FastAPI:
         app.include_router(pages.router)
     app.add_middleware(Envelope)
     return app
+
+
+def served(app: FastAPI) -> ASGIApp:
+    """The application with the hot lane in front of it."""
+    return HotLane(app, app.state.services)
 
 
 class OperatorSocket:

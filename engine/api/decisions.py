@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
+from engine.api import deciding
 from engine.api.reading import Body, Identifier, StrictQuery, body, documented
 from engine.api.services import Authenticated
+from engine.decide import joined
 from engine.decide.request import Entity, Request
-from engine.errors import Gone, NotFound, Undecided
+from engine.errors import Gone, NotFound, Unavailable
 from ledger import instants
-from ledger.model import JSON, Person
+from ledger.model import JSON, Entry, Person
 
 router = APIRouter(dependencies=[StrictQuery], tags=["decisions"])
 
@@ -55,23 +57,16 @@ class DecisionBody(Body):
 
 
 @router.post("/v1/decisions", openapi_extra=documented(DecisionBody), summary="May this person do this now?")
-async def decide(call: Authenticated, asked: Annotated[DecisionBody, Depends(body(DecisionBody))]) -> dict[str, Any]:
+async def decide(call: Authenticated, asked: Annotated[DecisionBody, Depends(body(DecisionBody))]) -> Response:
     """Decide and record; the answer leaves after its record is durable."""
-    request = asked.request()
-    await call.may("decide", Person(type=request.subject.type, id=request.subject.id))
-    try:
-        decided = await call.services.decider.decide(request, call.caller, call.request_id)
-    except Undecided as exc:
-        call.services.metrics.undecided.labels(call.tenant, exc.cause).inc()
-        raise
-    action = request.action if decided.result["gate"] is not None else "other"
-    call.services.metrics.decisions.labels(call.tenant, action, decided.result["verdict"], decided.result["mode"]).inc()
-    return {
-        "decision_id": decided.decision_id,
-        **decided.result,
-        "revision": decided.revision,
-        "at": decided.at,
-    }
+    request, asking = asked.request(), call.asking()
+    person = Person(type=request.subject.type, id=request.subject.id)
+    with deciding.counted(call.services, asking) as told:
+        decided = await deciding.decided(
+            call.services, asking, "decide", person, lambda: call.services.decider.decide(request, asking)
+        )
+        told(decided, deciding.of_gate(request.action, decided))
+    return Response(deciding.document(decided), media_type="application/json")
 
 
 @router.get("/v1/decisions/{decision_id}", summary="The record of a decision")
@@ -83,7 +78,7 @@ async def read_decision(call: Authenticated, decision_id: str) -> dict[str, Any]
         raise NotFound(f"there is no decision {decision_id}")
     if entry.payload is None:
         raise Gone(f"entry {entry.index} is in the log, and what it said was erased with the person it was about")
-    record = entry.value
+    record = _whole(call, entry)
     asked = record["input"]
     assert isinstance(asked, dict)
     parts = ("subject", "action", "resource", "context", "scope", "tier", "within")
@@ -95,8 +90,22 @@ async def read_decision(call: Authenticated, decision_id: str) -> dict[str, Any]
         "facts": asked.get("facts"),
         "now": asked.get("now"),
         "answer": record["result"],
-        **{k: v for k, v in record.items() if k not in ("input", "result")},
+        **{k: v for k, v in record.items() if k not in ("input", "result", "lease")},
+        "leans_on": record.get("leans_on"),
     }
+
+
+def _whole(call: Authenticated, entry: Entry) -> dict[str, JSON]:
+    """The record of a decision; of a leased one with what stands in the decision that it leans on."""
+    value = entry.value
+    if not joined.is_leased(value):
+        return value
+    first = call.services.runtime.reader.entry(call.tenant, str(value["leans_on"]))
+    if first is not None and first.payload is None:
+        raise Gone(f"entry {first.index}, which it leans on, was erased with the person it was about")
+    if first is None or first.kind != "decision" or joined.is_leased(first.value):
+        raise Unavailable(f"what it leans on, {value['leans_on']}, is no whole decision: run `muster ledger verify`")
+    return joined.whole(value, first.value)
 
 
 @router.get("/v1/is-certified", summary="isCertified(scope, user)")
@@ -109,16 +118,21 @@ async def is_certified(
 ) -> dict[str, Any]:
     """A recorded decision for gateways and apps; a display, never a gate, for learners."""
     person = Person(type="user", id=user)
-    await call.may("certified.ask", person)
     decider = call.services.decider
     if call.caller.role in _DISPLAY_ROLES:
+        await call.may("certified.ask", person)
         now, result = await decider.display_certified(person, scope, tier, within, call.caller)
         return _certified(now, result)
-    try:
-        decided = await decider.certified(person, scope, tier, within, call.caller, call.request_id)
-    except Undecided as exc:
-        call.services.metrics.undecided.labels(call.tenant, exc.cause).inc()
-        raise
+    asking = call.asking()
+    with deciding.counted(call.services, asking) as told:
+        decided = await deciding.decided(
+            call.services,
+            asking,
+            "certified.ask",
+            person,
+            lambda: decider.certified(person, scope, tier, within, asking),
+        )
+        told(decided, deciding.of_scope(decided))
     return {**_certified(decided.now, decided.result), "decision_id": decided.decision_id}
 
 

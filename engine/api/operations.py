@@ -12,6 +12,7 @@ from engine.access import tokens
 from engine.api import problems
 from engine.api.reading import Body, StrictQuery, Text, body, documented
 from engine.api.services import Authenticated, services
+from engine.observing.metrics import MEDIA_TYPE
 from ledger.model import JSON, Entry, Receipt
 
 router = APIRouter(dependencies=[StrictQuery], tags=["operations"])
@@ -121,4 +122,4 @@ async def ready(request: Request) -> JSONResponse | dict[str, Any]:
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """The exposition format."""
-    return Response(services(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(services(request).metrics.text(), media_type=MEDIA_TYPE)

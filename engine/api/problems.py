@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from engine import errors
+from engine.api.limits import retry_after
 from ledger.model import JSON
 
 MEDIA_TYPE = "application/problem+json"
@@ -21,8 +22,10 @@ TABLE: dict[type[errors.MusterError], tuple[int, str, str]] = {
     errors.Gone: (410, "erased", "This was erased"),
     errors.Conflict: (409, "conflict", "This contradicts what is recorded"),
     errors.TooSoon: (429, "too-soon", "Not yet"),
+    errors.TooMany: (429, "too-many", "Too many requests"),
     errors.TooLarge: (413, "too-large", "The request is too large"),
     errors.Undecided: (503, "undecided", "Could not decide"),
+    errors.Overloaded: (503, "overloaded", "Too much is under way"),
     errors.Unavailable: (503, "unavailable", "Not available now"),
     errors.SetupError: (409, "refused", "This cannot be put into force"),
 }
@@ -62,7 +65,14 @@ def of(error: errors.MusterError) -> JSONResponse:
     answer = document(status, kind, title, str(error), **more)
     if isinstance(error, errors.TooSoon):
         answer.headers["Retry-After"] = str(error.seconds)
+    if isinstance(error, errors.TooMany):
+        answer.headers["Retry-After"] = retry_after(error.seconds)
     return answer
+
+
+def fault(error: Exception) -> JSONResponse:
+    """The answer to a mistake of our own: the traceback goes to the log, no part of it to the caller."""
+    return document(500, "fault", "A fault of this service", f"not answered, because of a {type(error).__name__}")
 
 
 def install(app: FastAPI) -> None:
@@ -74,8 +84,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _fault(_: Request, error: Exception) -> JSONResponse:
-        # Our own mistake: the traceback goes to the log (the server raises it again), no part of it to the caller.
-        return document(500, "fault", "A fault of this service", f"not answered, because of a {type(error).__name__}")
+        return fault(error)  # the server raises it again, for the log
 
     @app.exception_handler(RequestValidationError)
     async def _parameters(_: Request, error: RequestValidationError) -> JSONResponse:

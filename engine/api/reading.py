@@ -132,6 +132,12 @@ def _pointer(location: tuple[int | str, ...]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
+def request_id_of(scope: Scope) -> str:
+    """The request's ID: the caller's, where it sends a usable one."""
+    given = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid7()
+
+
 class Envelope:
     """ASGI middleware around everything: the request's ID, and a path and query that are UTF-8."""
 
@@ -143,8 +149,7 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid7()
+        request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def answer(message: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,13 +14,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from engine.access import tokens
 from engine.access.caller import TENANT_HEADER, Caller, operator
 from engine.access.gate import AccessGate
-from engine.api.metrics import Metrics
+from engine.api.limits import Admission, RateLimits
+from engine.api.metrics import measured
 from engine.content.library import Library
 from engine.content.site import Site
 from engine.credentials.badges import Badges
 from engine.credentials.issuer import Issuer, load_key
 from engine.credentials.status import Revocations
-from engine.decide.decider import Decider
+from engine.decide.decider import Asking, Decider
 from engine.entries.approvals import Approvals
 from engine.entries.change_windows import ChangeWindows
 from engine.entries.clock import ClockAdjustments
@@ -30,6 +33,9 @@ from engine.entries.subjects import Subjects
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
 from engine.errors import BadRequest, FieldError, NotFound, Unauthenticated
+from engine.observing import traces
+from engine.observing.metrics import Metrics
+from engine.observing.traces import Tracing
 from engine.publishing.checkpoints import Checkpoints
 from engine.publishing.witnesses import Witnesses
 from engine.runtime import DEFAULT_TENANT, Runtime
@@ -43,7 +49,10 @@ from engine.training.regrade import Regrades
 from engine.training.results import Results
 from engine.training.steps import Steps
 from ledger.model import JSON, Person
+from ledger.sqlite import SqliteLedger
+from ledger.store import States
 
+VERSION = metadata.version("muster")
 OPERATOR_SCOPE = "muster.operator"
 
 
@@ -77,6 +86,9 @@ class Services:
     checkpoints: Checkpoints
     witnesses: Witnesses
     metrics: Metrics
+    limits: RateLimits
+    admission: Admission
+    tracing: Tracing | None
 
     @classmethod
     def of(cls, runtime: Runtime) -> Services:
@@ -85,11 +97,21 @@ class Services:
         results, issued = Results(writer), Tokens(writer)
         attempts = Attempts(writer, results, Library(runtime.home.content))
         witnesses = Witnesses(Checkpoints(writer))
+        settings, decider, admission = runtime.settings, Decider(runtime), Admission()
+        metrics = measured(witnesses, settings.metrics_dir)
+        metrics.watch("muster_leases", lambda: len(decider.leases))
+        metrics.watch("muster_lease_bytes", lambda: decider.leases.bytes)
+        metrics.watch("muster_decisions_under_way", lambda: admission.under_way)
+        metrics.watch("muster_facts_cache", lambda: decider.facts.hits, "hit")
+        metrics.watch("muster_facts_cache", lambda: decider.facts.misses, "miss")
+        metrics.watch("muster_opa_restarts", lambda: runtime.opa_restarts)
+        if isinstance(runtime.ledger, SqliteLedger):  # else its own process counts
+            runtime.ledger.measured = metrics.committed
         return cls(
             runtime=runtime,
             writer=writer,
             access=AccessGate(runtime),
-            decider=Decider(runtime),
+            decider=decider,
             subjects=Subjects(writer),
             approvals=Approvals(writer),
             change_windows=ChangeWindows(writer),
@@ -111,7 +133,10 @@ class Services:
             revocations=Revocations(),
             checkpoints=witnesses.checkpoints,
             witnesses=witnesses,
-            metrics=Metrics.of(witnesses),
+            metrics=measured(witnesses),
+            limits=RateLimits(settings.caller_rate, settings.caller_burst),
+            admission=admission,
+            tracing=traces.start(settings.traces_endpoint, version=VERSION),
         )
 
     def issuer(self, tenant: str) -> Issuer:
@@ -144,6 +169,8 @@ class Call:
     caller: Caller
     request_id: str
     idempotency_key: str | None
+    again: Callable[[], Caller]
+    """Says anew who calls; raises Unauthenticated."""
 
     @property
     def tenant(self) -> str:
@@ -152,6 +179,10 @@ class Call:
     async def may(self, operation: str, target: Person | None = None) -> None:
         """Ask the access policy; raises Forbidden."""
         await self.services.access.require(self.caller, operation, target)
+
+    def asking(self) -> Asking:
+        """This call as one that asks for a decision."""
+        return Asking(caller=self.caller, again=self.again, request_id=self.request_id)
 
     def once(self, *request: JSON) -> Once:
         """This call as something that is to happen once; `request` is what makes two calls the same."""
@@ -175,24 +206,40 @@ async def call(
         scheme, _, text = given[0].partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("send `Authorization: Bearer TOKEN`")
-        caller = authenticated(found, text.strip(), request.headers.get("origin"))
+        origin = request.headers.get("origin")
+
+        def again() -> Caller:
+            return authenticated(found, text.strip(), origin)
+
     elif request.scope.get(OPERATOR_SCOPE):
         tenant = request.headers.get(TENANT_HEADER, DEFAULT_TENANT)
         if not tokens.TENANT.fullmatch(tenant):
             raise BadRequest("no tenant is called so", (FieldError(TENANT_HEADER, "lower-case words with hyphens"),))
-        caller = operator(tenant)
+
+        def again() -> Caller:
+            return operator(tenant)
+
     else:
         raise Unauthenticated("send `Authorization: Bearer TOKEN`")
-    return Call(services=found, caller=caller, request_id=request.state.request_id, idempotency_key=idempotency_key)
+    return Call(
+        services=found,
+        caller=again(),
+        request_id=request.state.request_id,
+        idempotency_key=idempotency_key,
+        again=again,
+    )
 
 
-def authenticated(found: Services, text: str, origin: str | None) -> Caller:
-    """Who holds a token; raises Unauthenticated."""
+def authenticated(found: Services, text: str, origin: str | None, states: States | None = None) -> Caller:
+    """Who holds a token; raises Unauthenticated.
+
+    `states`: where to look it up. What is remembered will do only for whoever appends with what it has `seen`.
+    """
     parts = text.split(".", 2)
     tenant = parts[1] if len(parts) > 1 else ""
     if tenant not in found.runtime.tenants():
         raise Unauthenticated("the token is unknown")
-    return tokens.authenticate(found.runtime.reader, text, found.runtime.now(tenant), origin)
+    return tokens.authenticate(states or found.runtime.reader, text, found.runtime.now(tenant), origin)
 
 
 Authenticated = Annotated[Call, Depends(call)]

@@ -1,4 +1,4 @@
-"""Decides: request -> facts -> OPA -> record -> commit -> answer, in one line.
+"""Decides: request -> facts -> lease? -> OPA -> record -> commit -> answer, in one line.
 
 No answer leaves here before its entry is durable. A record that leans on a state which has moved meanwhile is refused
 by the ledger as stale, and decided again: three times at most, then there is no answer.
@@ -7,22 +7,50 @@ by the ledger as stale, and decided again: three times at most, then there is no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from engine.access.caller import Caller
 from engine.decide import inputs, shape
 from engine.decide.facts import Seen, gather
-from engine.decide.record import CERTIFIED, GATE, Evaluated, decision_payload
+from engine.decide.leases import Lease, Leases, rendered
+from engine.decide.record import CERTIFIED, GATE, Evaluated, decision_payload, lease_key, leased_payload
 from engine.decide.request import Request
 from engine.errors import BadRequest, FieldError, Undecided
+from engine.observing import stages as at
+from engine.observing.stages import Stages
 from engine.opa.errors import CouldNotDecide
 from engine.runtime import Active, Runtime
 from ledger import canonical
+from ledger.cache import Cache
 from ledger.errors import Stale
 from ledger.ids import uuid7
 from ledger.model import JSON, Append, Draft, Person, Receipt
+from ledger.store import States
 
 ATTEMPTS = 3
+Outcome: TypeAlias = Literal["miss", "stale", "forbidden"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Asking:
+    """Who asks, in which request; and what is noted on the way for whoever explains a slow answer.
+
+    `again` says anew who asks, where something that said so before has moved; it raises Unauthenticated.
+    """
+
+    caller: Caller
+    again: Callable[[], Caller]
+    request_id: str
+    stages: Stages = field(default_factory=Stages)
+    batch: int | None = None
+    leases: list[Outcome] = field(default_factory=list)
+    """What became of looking for a lease, each time; that there was one is told by the answer."""
+
+    def sent(self, together: int) -> None:
+        """OPA is being asked now, for so many at once."""
+        self.stages.mark(at.OPA_QUEUE)
+        self.batch = together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,53 +63,122 @@ class Decided:
     revision: str
     now: str
     result: dict[str, JSON]
+    leased: bool = False
+    rendered: bytes | None = None
+    """The members of the result as JSON, where they have been written already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
-    """One attempt at a question: what to evaluate, on what it was read, and whom the entry is about."""
+    """One attempt at a question: what to evaluate, on what it was read, and whom the entry is about.
+
+    `checked` is `reads`, and what else must not have moved: nobody who is not the subject may be named in a record.
+    """
 
     active: Active
     entrypoint: str
     input: dict[str, JSON]
     reads: tuple[tuple[str, int], ...]
+    checked: tuple[tuple[str, int], ...]
     about: Person
     action: str
     check: Callable[[JSON], dict[str, JSON]]
     dropped: tuple[str, ...] = ()
+    lease: str | None = None
+    """The key of its lease, where there may be one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decider:
     """Answers gates and `is-certified`, and records every answer."""
 
     runtime: Runtime
+    facts: Cache = field(init=False)
+    leases: Leases = field(init=False, default_factory=Leases)
 
-    async def decide(self, request: Request, caller: Caller, request_id: str) -> Decided:
-        """May this person do this now? Raises BadRequest for a field of the wrong type, Undecided, Unavailable."""
-        return await self._answer(lambda: self._gate_question(request, caller), caller, request_id)
+    def __post_init__(self) -> None:
+        self.facts = Cache(self.runtime.reader)
+        for memory in (self.facts, self.leases):
+            self.runtime.watch(memory.moved, memory.clear)
+
+    def known(self, body: bytes, asking: Asking) -> tuple[Lease, tuple[str, ...]] | None:
+        """The lease that a body has led to before, and what is dropped of it."""
+        tenant = asking.caller.tenant
+        return self.leases.by_body(tenant, body, self.runtime.active(tenant).revision, self.runtime.now(tenant))
+
+    async def decide(self, request: Request, asking: Asking, body: bytes | None = None) -> Decided:
+        """May this person do this now? Raises BadRequest for a field of the wrong type, Undecided, Unavailable.
+
+        `body`: the bytes that the request was read from, by which a lease may be found the next time.
+        """
+
+        def ask() -> _Question:
+            return self._gate_question(request, asking.caller)
+
+        return await self._answer(ask, asking, body)
+
+    async def again(self, lease: Lease, dropped: tuple[str, ...], asking: Asking) -> Decided | None:
+        """Give the answer of a lease again; None where something has moved, so that it has to be decided anew."""
+        now = self.runtime.now(lease.tenant)
+        if not lease.holds(self.runtime.active(lease.tenant).revision, now):
+            return None
+        caller = asking.caller
+        payload = leased_payload(
+            leans_on=lease.first,
+            lease=lease.key,
+            now=now,
+            caller=caller,
+            caller_ref=caller.ref,
+            request_id=asking.request_id,
+            dropped=dropped,
+        )
+        append = Append(
+            tenant=lease.tenant,
+            drafts=(Draft(id=uuid7(), kind="decision", payload=payload, about=lease.about),),
+            reads=lease.reads + caller.seen,
+            revision=lease.revision,
+            now=now,
+            valid_until=lease.until,
+        )
+        asking.stages.mark(at.LEASE)
+        try:
+            (receipt,) = await self.runtime.append(append)
+        except Stale as exc:
+            self.leases.drop(lease)
+            asking.leases.append("stale")
+            await self._moved(exc, asking)
+            return None
+        finally:
+            asking.stages.mark(at.COMMIT)
+        return Decided(
+            decision_id=receipt.id,
+            index=receipt.index,
+            at=receipt.at,
+            revision=lease.revision,
+            now=now,
+            result=lease.result,
+            leased=True,
+            rendered=lease.rendered,
+        )
 
     async def certified(
-        self,
-        person: Person,
-        scope: str,
-        tier: str | None,
-        within: str | None,
-        caller: Caller,
-        request_id: str,
+        self, person: Person, scope: str, tier: str | None, within: str | None, asking: Asking
     ) -> Decided:
         """`isCertified(scope, user)` as a recorded decision."""
-        return await self._answer(
-            lambda: self.certified_question(person, scope, tier, within, caller), caller, request_id
-        )
+
+        def ask() -> _Question:
+            return self._certified_question(self.facts, person, scope, tier, within, asking.caller)
+
+        return await self._answer(ask, asking)
 
     async def display_certified(
         self, person: Person, scope: str, tier: str | None, within: str | None, caller: Caller
     ) -> tuple[str, dict[str, JSON]]:
         """The same answer with its instant, shown and not recorded: never a gate."""
-        question = self.certified_question(person, scope, tier, within, caller)
+        question = self._certified_question(self.runtime.reader, person, scope, tier, within, caller)
         try:
-            return str(question.input["now"]), question.check(await self._evaluate(question, caller))
+            answer = await question.active.evaluator.evaluate(CERTIFIED, canonical.encode(question.input))
+            return str(question.input["now"]), question.check(answer)
         except CouldNotDecide as exc:
             raise Undecided(exc.cause, exc.detail) from exc
 
@@ -89,7 +186,7 @@ class Decider:
         active = self.runtime.active(caller.tenant)
         gate = active.catalogue.gate(request.action)
         asserted = inputs.assert_declared(gate, request)
-        gathered = gather(self.runtime.reader, caller.tenant, gate, request, asserted)
+        gathered = gather(self.facts, caller.tenant, gate, request, asserted)
         question: dict[str, JSON] = {
             "subject": gathered.subject,
             "action": asserted.action,
@@ -103,23 +200,27 @@ class Decider:
                 f"the request does not fit what the gate {request.action} declares",
                 tuple(FieldError(pointer, detail) for pointer, detail in wrong),
             )
+        # Not for a person who is unknown: when they are erased, no object of theirs moves that a lease could lean on.
+        leased = gate is not None and gate.lease and gathered.ref is not None
         return _Question(
             active=active,
             entrypoint=GATE,
             input={**question, "now": self.runtime.now(caller.tenant)},
             reads=gathered.reads,
+            checked=gathered.checked + caller.seen,
             about=Person(type=request.subject.type, id=request.subject.id),
             action=request.action,
             check=shape.gate,
             dropped=asserted.dropped,
+            lease=lease_key(active.revision, question) if leased else None,
         )
 
-    def certified_question(
-        self, person: Person, scope: str, tier: str | None, within: str | None, caller: Caller
+    def _certified_question(
+        self, states: States, person: Person, scope: str, tier: str | None, within: str | None, caller: Caller
     ) -> _Question:
         """The question behind `isCertified`; a scope nobody knows is asked all the same, and answered with a no."""
         active = self.runtime.active(caller.tenant)
-        seen = Seen.none(self.runtime.reader, caller.tenant)
+        seen = Seen.none(states, caller.tenant)
         state = seen.person(person.type, person.id)
         scopes, modules, waivers = active.catalogue.scope_facts(scope)
         question: dict[str, JSON] = {
@@ -134,52 +235,109 @@ class Decider:
             entrypoint=CERTIFIED,
             input=question,
             reads=seen.reads,
+            checked=seen.reads + caller.seen,
             about=person,
             action=f"is-certified:{scope}",
             check=shape.certified,
         )
 
-    async def _answer(self, ask: Callable[[], _Question], caller: Caller, request_id: str) -> Decided:
+    async def _answer(self, ask: Callable[[], _Question], asking: Asking, body: bytes | None = None) -> Decided:
+        stages = asking.stages
         for _ in range(ATTEMPTS):
             question = ask()
+            stages.mark(at.FACTS)
+            lease = self._lease(question)
+            if lease is not None:
+                leased = await self.again(lease, question.dropped, asking)
+                if leased is None:
+                    continue
+                if body is not None:
+                    self.leases.remember(lease, body, question.dropped)
+                return leased
+            asking.leases.append("miss" if question.lease else "forbidden")
             failure: CouldNotDecide | None = None
             result: dict[str, JSON] | None = None
             try:
-                result = question.check(await self._evaluate(question, caller))
+                result = question.check(await self._evaluate(question, asking))
             except CouldNotDecide as exc:
                 failure = exc
+            stages.mark(at.OPA)
+            append = self._append(question, asking, result, failure)
+            stages.mark(at.RECORD)
             try:
-                receipt = await self._record(question, caller, request_id, result, failure)
-            except Stale:
+                (receipt,) = await self.runtime.append(append)
+            except Stale as exc:
+                await self._moved(exc, asking)
                 continue
+            finally:
+                stages.mark(at.COMMIT)
             if failure is not None:
                 raise Undecided(failure.cause, failure.detail, receipt.id) from failure
             assert result is not None
-            return Decided(
-                decision_id=receipt.id,
-                index=receipt.index,
-                at=receipt.at,
-                revision=question.active.revision,
-                now=str(question.input["now"]),
-                result=result,
-            )
+            return self._decided(question, result, receipt, asking.caller, body)
         raise Undecided("contended", f"the facts of this request moved {ATTEMPTS} times while it was decided")
 
-    async def _evaluate(self, question: _Question, caller: Caller) -> JSON:
+    def _lease(self, question: _Question) -> Lease | None:
+        if question.lease is None:
+            return None
+        return self.leases.by_key(question.lease, question.active.revision, str(question.input["now"]))
+
+    def _decided(
+        self, question: _Question, result: dict[str, JSON], receipt: Receipt, caller: Caller, body: bytes | None
+    ) -> Decided:
+        """What to answer; and a lease on it, for whoever asks the same again."""
+        revision, now, inner = question.active.revision, str(question.input["now"]), rendered(result)
+        if question.lease is not None:
+            until = result["valid_until"]
+            lease = Lease(
+                key=question.lease,
+                tenant=caller.tenant,
+                revision=revision,
+                first=receipt.id,
+                since=now,
+                until=until if isinstance(until, str) else None,
+                reads=question.checked[: len(question.checked) - len(caller.seen)],
+                about=question.about,
+                action=question.action,
+                result=result,
+                rendered=inner,
+                owner=str(caller.principal),
+            )
+            self.leases.grant(lease)
+            if body is not None:
+                self.leases.remember(lease, body, question.dropped)
+        return Decided(
+            decision_id=receipt.id,
+            index=receipt.index,
+            at=receipt.at,
+            revision=revision,
+            now=now,
+            result=result,
+            rendered=inner,
+        )
+
+    async def _moved(self, stale: Stale, asking: Asking) -> None:
+        """Look anew at what has moved, whoever of the workers moved it, before the question is put again."""
+        caller = asking.caller
+        self.facts.forget(caller.tenant, stale.what)
+        if stale.what == "revision":
+            await self.runtime.caught_up(caller.tenant)
+        if any(stale.what == name for name, _ in caller.seen):
+            asking.caller = asking.again()
+
+    async def _evaluate(self, question: _Question, asking: Asking) -> JSON:
         body = canonical.encode(question.input)
+        asking.stages.mark(at.LEASE)
         evaluator = question.active.evaluator
         if question.entrypoint == GATE:
-            return await evaluator.decide(body, caller=str(caller.principal), action=question.action)
+            caller = str(asking.caller.principal)
+            return await evaluator.decide(body, caller=caller, action=question.action, asked=asking.sent)
         return await evaluator.evaluate(question.entrypoint, body)
 
-    async def _record(
-        self,
-        question: _Question,
-        caller: Caller,
-        request_id: str,
-        result: dict[str, JSON] | None,
-        failure: CouldNotDecide | None,
-    ) -> Receipt:
+    def _append(
+        self, question: _Question, asking: Asking, result: dict[str, JSON] | None, failure: CouldNotDecide | None
+    ) -> Append:
+        caller = asking.caller
         # A could-not-decide leans on nothing, so it names no reads and no instant that could be stale.
         reads = question.reads if failure is None else ()
         evaluated = Evaluated(
@@ -194,20 +352,17 @@ class Decider:
         payload = decision_payload(
             evaluated,
             caller=caller,
-            caller_ref=self.runtime.ref(caller.tenant, caller.principal.person),
-            request_id=request_id,
+            caller_ref=caller.ref,
+            request_id=asking.request_id,
             dropped=question.dropped,
             undecided={"cause": failure.cause, "detail": failure.detail} if failure else None,
         )
         valid_until = result.get("valid_until") if result else None
-        (receipt,) = await self.runtime.append(
-            Append(
-                tenant=caller.tenant,
-                drafts=(Draft(id=uuid7(), kind="decision", payload=payload, about=question.about),),
-                reads=reads,
-                revision=question.active.revision,
-                now=str(question.input["now"]) if failure is None else None,
-                valid_until=valid_until if isinstance(valid_until, str) else None,
-            )
+        return Append(
+            tenant=caller.tenant,
+            drafts=(Draft(id=uuid7(), kind="decision", payload=payload, about=question.about),),
+            reads=question.checked if failure is None else caller.seen,
+            revision=question.active.revision,
+            now=str(question.input["now"]) if failure is None else None,
+            valid_until=valid_until if isinstance(valid_until, str) else None,
         )
-        return receipt

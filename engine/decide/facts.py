@@ -9,21 +9,21 @@ from engine.bundling.catalogue import GateInfo
 from engine.decide import inputs
 from engine.decide.inputs import Asserted
 from engine.decide.request import Request
-from ledger.model import JSON, Person
-from ledger.store import Reader
+from ledger.model import JSON, Person, unknown_object
+from ledger.store import States
 
 
 @dataclass(slots=True)
 class Seen:
     """Objects read for one decision: `reads` go into the record and are checked again when it is appended."""
 
-    reader: Reader
+    reader: States
     tenant: str
     states: dict[str, JSON | None]
     versions: dict[str, int]
 
     @classmethod
-    def none(cls, reader: Reader, tenant: str) -> Seen:
+    def none(cls, reader: States, tenant: str) -> Seen:
         return cls(reader, tenant, {}, {})
 
     @property
@@ -47,16 +47,20 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """The parts of an input that come from the ledger."""
+    """The parts of an input that come from the ledger.
+
+    `checked` is `reads`, and that a person whom the resource names is still unknown; no record may say whom.
+    """
 
     subject: dict[str, JSON]
     resource: dict[str, JSON]
     facts: dict[str, JSON]
     reads: tuple[tuple[str, int], ...]
+    checked: tuple[tuple[str, int], ...]
     ref: str | None
 
 
-def gather(reader: Reader, tenant: str, gate: GateInfo | None, request: Request, asserted: Asserted) -> Gathered:
+def gather(reader: States, tenant: str, gate: GateInfo | None, request: Request, asserted: Asserted) -> Gathered:
     """Read the subject, whom and what the request cites, and cut all of it to what the gate declares."""
     seen = Seen.none(reader, tenant)
     person = seen.person(request.subject.type, request.subject.id)
@@ -73,6 +77,9 @@ def gather(reader: Reader, tenant: str, gate: GateInfo | None, request: Request,
         resource=resource,
         facts=inputs.facts_part(gate, person, seen.states, asserted.context, digest),
         reads=seen.reads,
+        checked=seen.reads
+        if resource.get("known", True)
+        else (*seen.reads, (unknown_object(Person("user", request.resource.id)), -1)),
         ref=ref if isinstance(ref, str) else None,
     )
 

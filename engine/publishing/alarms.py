@@ -13,7 +13,7 @@ from engine.access.caller import itself
 from engine.entries.writer import Once, Writer
 from engine.errors import NotFound
 from ledger.ids import uuid7
-from ledger.model import JSON, Append, Draft, Entry
+from ledger.model import JSON, Append, Changed, Draft, Entry
 from ledger.store import Reader
 
 _PREFIX = "alarm/"
@@ -87,10 +87,19 @@ def _names(reader: Reader, tenant: str) -> list[str]:
 
 @dataclass(slots=True)
 class Alarms:
-    """The alarms of a home. What stands is remembered: only this process writes to it."""
+    """The alarms of a home. What stands is remembered until a commit moves an alarm, whichever worker made it."""
 
     writer: Writer
     _standing: dict[str, dict[str, Alarm]] = field(default_factory=dict)
+    _moved: set[str] = field(default_factory=set)
+    """The tenants whose alarms have to be read again; added to in the ledger's thread."""
+
+    def __post_init__(self) -> None:
+        self.writer.runtime.watch(self._changed, lambda: self._moved.update(self._standing))
+
+    def _changed(self, changed: Changed) -> None:
+        if any(name.startswith(_PREFIX) for name in changed.objects):
+            self._moved.add(changed.tenant)
 
     def of(self, tenant: str) -> tuple[Alarm, ...]:
         """What stands for a tenant, by the witness's name."""
@@ -163,7 +172,8 @@ class Alarms:
         return entry
 
     def _known(self, tenant: str) -> dict[str, Alarm]:
-        if tenant not in self._standing:
+        if tenant not in self._standing or tenant in self._moved:
+            self._moved.discard(tenant)  # first: what moves while it is read is read again
             self._refresh(tenant)
         return self._standing[tenant]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from engine.access.caller import Caller, itself
@@ -26,6 +27,8 @@ from ledger.note import FileSigner, Signer
 from ledger.verifier.note import Checkpoint, Key, parse, parse_checkpoint
 
 _POLL_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
+"""How long a checkpoint that another worker made may go unnoticed."""
 _OBJECT = "log/key"
 _log = logging.getLogger(__name__)
 
@@ -82,6 +85,9 @@ class Checkpoints:
         """The same, for whoever holds the lock."""
         key = await self._named_key(tenant)
         head, newest = self.runtime.reader.head(tenant), self.runtime.reader.checkpoint(tenant)
+        self._hold(key)
+        if self.key(tenant) != key:  # then nobody knows whether the head is from before or after
+            raise Unavailable("the log's key hands over just now: send it again")
         if newest is not None and newest.size == head.size:
             return newest
         self._whole(tenant, newest, head.size, head.root)
@@ -96,6 +102,9 @@ class Checkpoints:
         try:
             await asyncio.wrap_future(self.runtime.ledger.keep(published))
         except LedgerError as exc:
+            found = self.runtime.reader.checkpoint(tenant)
+            if found is not None and found.size >= head.size:  # another worker was sooner
+                return found
             raise Unavailable(f"the checkpoint could not be kept, so it does not count: {exc}") from exc
         try:
             self.runtime.outside.write(tenant, published.note)
@@ -109,9 +118,15 @@ class Checkpoints:
         key = self.key(tenant)
         if key is None:
             raise NotFound(f"the log of {tenant} names no key yet: make a checkpoint first")
+        self._hold(key)
+        return note.signed(text, key.name, self.signer)
+
+    def _hold(self, key: Key) -> None:
+        """Sign with the key that the log names; another worker may have handed over to it. Raises Unavailable."""
+        if key.public != self.signer.public:
+            self.signer = keys.load_signer(self.runtime.settings, self.runtime.home)
         if key.public != self.signer.public:
             raise Unavailable("the log's key hands over just now: send it again")
-        return note.signed(text, key.name, self.signer)
 
     async def covering(self, tenant: str, size: int) -> StoredCheckpoint:
         """The newest checkpoint, which has at least `size` entries; made now if need be."""
@@ -127,7 +142,9 @@ class Checkpoints:
 
         async with self._changed:
             while (found := newest()) is None:
-                await self._changed.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await self._changed.wait()
             return found
 
     async def prove(self, tenant: str, entry_id: str) -> tuple[Entry, list[bytes], StoredCheckpoint]:

@@ -24,26 +24,33 @@ BELOW = {
         "ledger", "engine.opa", "engine.bundling", "engine.access.caller", "engine.publishing.outside",
     },
     "engine.access": {"ledger", "engine.opa", "engine.runtime"},
-    "engine.decide": {"ledger", "engine.opa", "engine.bundling", "engine.runtime", "engine.access"},
+    "engine.decide": {
+        "ledger", "engine.opa", "engine.bundling", "engine.runtime", "engine.access", "engine.observing",
+    },
     "engine.entries": {"ledger", "engine.bundling", "engine.runtime", "engine.access", "engine.decide"},
     "engine.training": {
         "ledger", "engine.opa", "engine.bundling", "engine.content", "engine.runtime", "engine.access", "engine.decide",
         "engine.entries",
     },
     "engine.publishing": {"ledger", "engine.runtime", "engine.access", "engine.entries", "engine.publishing.outside"},
+    "engine.observing": set(),
     "engine.credentials": {"ledger", "engine.content"},
     "engine.replay": {"ledger", "engine.opa", "engine.bundling", "engine.decide"},
-    "engine.reports": {"ledger", "engine.publishing.outside"},
+    "engine.reports": {"ledger", "engine.publishing.outside", "engine.decide"},
     "engine.upkeep": {"ledger", "engine.publishing.outside"},
     "engine.api": {
         "ledger", "engine.content", "engine.credentials", "engine.runtime", "engine.access", "engine.decide",
         "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside", "engine.upkeep",
+        "engine.observing",
     },
     "engine.web": {
         "ledger", "engine.api", "engine.content", "engine.credentials", "engine.runtime", "engine.access",
         "engine.decide", "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside",
     },
     "engine.api.app": {"engine.api", "engine.web", "engine.runtime"},
+    "engine.serving": {
+        "ledger", "engine.opa", "engine.runtime", "engine.training", "engine.api", "engine.api.app", "engine.observing",
+    },
 }  # fmt: skip
 """What each room may import besides itself; `engine.errors`, `engine.settings` and `engine.home` are everybody's."""
 

@@ -1,0 +1,226 @@
+"""The hot lane: decisions without a framework, in front of the application that serves everything else.
+
+It reads, authenticates, decides and answers what is as it should be. Whatever is odd about a request (a header, a body
+that is no question) goes on to the application behind, which says what is wrong with it: so there is one text for each
+mistake. What a question goes through once it is read is the same in both (`engine.api.deciding`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.access.caller import Caller
+from engine.api import deciding, problems
+from engine.api.reading import BODY_LIMIT, request_id_of
+from engine.api.services import OPERATOR_SCOPE, Services, authenticated
+from engine.decide.decider import Asking, Decided
+from engine.decide.request import Entity, Request
+from engine.errors import MusterError
+from engine.observing import stages as at
+from engine.observing.stages import Stages
+from engine.observing.traces import Parent, parent_of
+from ledger import strict
+from ledger.errors import StrictError
+from ledger.model import JSON, Person
+
+_LONGEST_NAME: Final = 1024
+_Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+_Lane: TypeAlias = Callable[["_Call"], Awaitable[bytes]]
+
+
+class _Odd(Exception):
+    """Nothing for this lane."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Call:
+    """One request that has been read, and its caller."""
+
+    found: Services
+    asking: Asking
+    body: bytes
+    parent: Parent | None
+
+    @property
+    def tenant(self) -> str:
+        return self.asking.caller.tenant
+
+
+class HotLane:
+    """ASGI. Requests to the paths of `lanes` that are as they should be are answered here, all others by `app`."""
+
+    def __init__(self, app: ASGIApp, found: Services) -> None:
+        self._app = app
+        self._found = found
+        self._lanes: dict[bytes, _Lane] = {b"/v1/decisions": _decide}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand on."""
+        lane = self._lanes.get(scope.get("raw_path") or b"")
+        if lane is None or scope["method"] != "POST" or scope["query_string"] or OPERATOR_SCOPE in scope:
+            await self._app(scope, receive, send)
+            return
+        stages, messages = Stages(), list[Message]()
+        request_id = request_id_of(scope)
+        try:
+            body = await _whole(receive, messages)
+            call = self._read(scope["headers"], body, request_id, stages)
+            answer, status, headers = await lane(call), 200, _JSON
+        except _Odd:
+            await self._app(scope, _replayed(messages, receive), send)
+            return
+        except MusterError as error:
+            response = problems.of(error)
+            answer, status, headers = bytes(response.body), response.status_code, response.raw_headers
+        except Exception as error:
+            response = problems.fault(error)
+            await _send(send, response.status_code, response.raw_headers, bytes(response.body), request_id)
+            raise  # for the log
+        await _send(send, status, headers, answer, request_id)
+
+    def _read(self, headers: _Headers, body: bytes, request_id: str, stages: Stages) -> _Call:
+        token = kind = origin = traceparent = tracestate = None
+        for name, value in headers:
+            if name == b"authorization":
+                if token is not None or value[:7].lower() != b"bearer ":
+                    raise _Odd
+                token = value[7:].strip().decode("latin-1")
+            elif name == b"content-type":
+                if kind is not None:
+                    raise _Odd
+                kind = value.partition(b";")[0].strip().lower()
+            elif name == b"origin":
+                if origin is not None:
+                    raise _Odd
+                origin = value.decode("latin-1")
+            elif name == b"traceparent":
+                traceparent = value if traceparent is None else b""
+            elif name == b"tracestate":
+                tracestate = value
+            elif name == b"idempotency-key":
+                raise _Odd
+        if token is None or kind != b"application/json":
+            raise _Odd
+        found = self._found
+
+        def again() -> Caller:
+            return authenticated(found, token, origin, found.decider.facts)
+
+        parent = parent_of(traceparent, tracestate) if traceparent and found.tracing is not None else None
+        asking = Asking(caller=again(), again=again, request_id=request_id, stages=stages)
+        return _Call(found=found, asking=asking, body=body, parent=parent)
+
+
+async def _decide(call: _Call) -> bytes:
+    """`POST /v1/decisions`."""
+    found, asking, decider = call.found, call.asking, call.found.decider
+    known = decider.known(call.body, asking)
+    request = None if known is not None else _question(call.body)
+    asking.stages.mark(at.READ)
+    if known is not None:
+        lease, dropped = known
+        person, action = lease.about, lease.action
+    else:
+        assert request is not None
+        person, action = Person(type=request.subject.type, id=request.subject.id), request.action
+
+    async def decide() -> Decided:
+        decided = None if known is None else await decider.again(lease, dropped, asking)
+        return decided or await decider.decide(request or _question(call.body), asking, call.body)
+
+    with deciding.counted(found, asking, call.parent) as tell:
+        decided = await deciding.decided(found, asking, "decide", person, decide)
+        answer = deciding.document(decided)
+        asking.stages.mark(at.ANSWER)
+        tell(decided, deciding.of_gate(action, decided))
+    return answer
+
+
+def _question(body: bytes) -> Request:
+    """The question in a body; raises _Odd for anything that `DecisionBody` would not take."""
+    try:
+        value = strict.read(body, max_bytes=BODY_LIMIT)
+    except StrictError:
+        raise _Odd from None
+    if type(value) is not dict or not value.keys() <= {"subject", "action", "resource", "context"}:
+        raise _Odd
+    action = value.get("action")
+    if type(action) is not dict or not action.keys() <= {"name", "properties"}:
+        raise _Odd
+    return Request(
+        subject=_entity(value.get("subject")),
+        action=_name(action.get("name")),
+        action_properties=_table(action.get("properties", {})),
+        resource=_entity(value.get("resource")),
+        context=_table(value.get("context", {})),
+    )
+
+
+def _entity(value: JSON) -> Entity:
+    if type(value) is not dict or not value.keys() <= {"type", "id", "properties"}:
+        raise _Odd
+    return Entity(
+        type=_name(value.get("type")), id=_name(value.get("id")), properties=_table(value.get("properties", {}))
+    )
+
+
+def _name(value: JSON) -> str:
+    if type(value) is not str or not 0 < len(value) <= _LONGEST_NAME:
+        raise _Odd
+    return value
+
+
+def _table(value: JSON) -> dict[str, JSON]:
+    if type(value) is not dict:
+        raise _Odd
+    return value
+
+
+async def _whole(receive: Receive, messages: list[Message]) -> bytes:
+    """The body; what was received is kept, for whoever has to read it again."""
+    message = await receive()
+    messages.append(message)
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+    else:
+        body = b""
+        while True:
+            if message["type"] != "http.request" or len(body) + len(message["body"]) > BODY_LIMIT:
+                raise _Odd
+            body += message["body"]
+            if not message.get("more_body"):
+                break
+            message = await receive()
+            messages.append(message)
+    if len(body) > BODY_LIMIT:
+        raise _Odd
+    return body
+
+
+def _replayed(messages: list[Message], receive: Receive) -> Receive:
+    """What was received, once more, and then what comes."""
+    left = iter(messages)
+
+    async def again() -> Message:
+        for message in left:
+            return message
+        return await receive()
+
+    return again
+
+
+_JSON: Final = [(b"content-type", b"application/json")]
+
+
+async def _send(send: Send, status: int, headers: Any, body: bytes, request_id: str) -> None:
+    own = [
+        *(header for header in headers if header[0] != b"content-length"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": own})
+    await send({"type": "http.response.body", "body": body})
