@@ -35,4 +35,13 @@ fmt: .venv ## write everything in its one format
 bench-ledger: .venv ## measure the ledger at 10 million entries (11 GB in build/); BENCH="--entries 1000000" for less
 	@.venv/bin/python -m benchmarks.ledger $(BENCH)
 
-.PHONY: help run demo test check fmt bench-ledger
+bench: .venv ## decisions beside OPA alone and Cerbos, on one core (10 minutes); BENCH="--quick" for less, "--write" for docs
+	@.venv/bin/python -m benchmarks.hot $(BENCH)
+
+bench-scale: .venv ## decisions at 10 thousand to 10 million entries, and a million people (15 GB in build/, half an hour)
+	@.venv/bin/python -m benchmarks.scale $(BENCH)
+
+soak: .venv ## ten minutes at 80 % of capacity, then twice the capacity; BENCH="--minutes 1" for less
+	@.venv/bin/python -m benchmarks.soak $(BENCH)
+
+.PHONY: help run demo test check fmt bench-ledger bench bench-scale soak
