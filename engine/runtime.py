@@ -16,6 +16,7 @@ from pathlib import Path
 from engine.access.caller import Caller
 from engine.bundling.build import check_archive
 from engine.bundling.catalogue import Catalogue
+from engine.bundling.errors import Finding
 from engine.bundling.store import BundleStore, StoredBundle
 from engine.errors import Conflict, MusterError, NotFound, SetupError, Unavailable
 from engine.home import Home, HomeLock
@@ -39,6 +40,11 @@ _FOLLOW_SECONDS = 10.0
 _AGAIN_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
+
+
+def _refuse(revision: str, findings: list[Finding]) -> None:
+    if findings:
+        raise SetupError(f"revision {revision} may not decide: " + "; ".join(str(f) for f in findings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,9 +337,10 @@ class Runtime:
 
     async def _start(self, revision: str) -> Active:
         stored = self.stored(revision)
-        findings = check_archive(stored.path.read_bytes(), stored.capabilities_text, self.opa)
-        if findings:
-            raise SetupError(f"revision {revision} may not decide: " + "; ".join(str(f) for f in findings))
+        # Beside each other: the check asks an OPA of its own, and nobody asks this one before both are done.
+        checking = asyncio.create_task(
+            asyncio.to_thread(check_archive, stored.path.read_bytes(), stored.capabilities_text, self.opa)
+        )
         evaluator = Evaluator(
             self.opa,
             stored.path,
@@ -344,8 +351,10 @@ class Runtime:
         )
         try:
             await evaluator.start()
+            _refuse(revision, await checking)
         except BaseException as exc:
             await evaluator.stop()
+            await asyncio.gather(checking, return_exceptions=True)
             if isinstance(exc, CouldNotDecide | OpaError):
                 raise SetupError(f"revision {revision}: OPA does not serve it: {exc}") from exc
             raise

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator
 
 from engine.bundling.source import scope_modules, track_modules
@@ -26,9 +27,13 @@ class GateInfo:
     waivers: tuple[str, ...]
     lease: bool
     validator: Draft202012Validator
+    quick: jsonschema_rs.Draft202012Validator
+    """The same schema, compiled: says whether, in microseconds, and not what."""
 
     def wrong_fields(self, value: JSON) -> tuple[tuple[str, str], ...]:
         """Each field of an input that has not the declared type: (JSON pointer, what is wrong)."""
+        if self.quick.is_valid(value):
+            return ()
         return tuple(
             sorted(
                 ("".join(f"/{escape(str(p))}" for p in e.absolute_path), _words(e))
@@ -150,6 +155,7 @@ def _gate(metadata: Mapping[str, Any]) -> GateInfo:
         waivers=tuple(metadata["facts"]["waivers"]),
         lease=metadata.get("lease", True),  # bundles of before there were leases do not say
         validator=Draft202012Validator(metadata["schema"]),
+        quick=jsonschema_rs.Draft202012Validator(metadata["schema"]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import uvloop
@@ -18,8 +19,7 @@ from engine.entries.writer import Once, Writer
 from engine.home import CONTROL_SOCKET, Home, HomeLock, write_private
 from engine.opa.binary import OpaBinary
 from engine.runtime import DEFAULT_TENANT, Runtime
-from engine.serving import listening, service
-from engine.serving.parent import Parent
+from engine.serving import listening
 from engine.settings import Settings
 
 
@@ -47,7 +47,12 @@ async def _serve(settings: Settings, *, demo: bool, workers: int) -> int:
 
 async def _one(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool) -> int:
     """Everything in this process."""
+    # The application takes longer to import than anything else here to start: meanwhile OPA checks and loads.
+    importing = asyncio.get_running_loop().run_in_executor(None, import_module, "engine.serving.service")
     async with Runtime(settings=settings, home=home, opa=opa) as runtime:
+        await importing
+        from engine.serving import service
+
         if demo:
             await _prepare(runtime)
         listeners = [listening.listen(settings.listen), listening.control(runtime.folder)]
@@ -64,6 +69,8 @@ async def _one(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool) ->
 
 async def _many(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool, workers: int) -> int:
     """A process for the ledger, and several that answer."""
+    from engine.serving.parent import Parent
+
     lock = HomeLock(home)
     try:
         if demo:
