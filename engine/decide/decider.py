@@ -14,7 +14,15 @@ from engine.access.caller import Caller
 from engine.decide import inputs, shape
 from engine.decide.facts import Seen, gather
 from engine.decide.leases import Lease, Leases, rendered
-from engine.decide.record import CERTIFIED, GATE, Evaluated, decision_payload, lease_key, leased_payload
+from engine.decide.record import (
+    CERTIFIED,
+    GATE,
+    Evaluated,
+    canonical_input,
+    decision_payload,
+    key_of,
+    leased_payload,
+)
 from engine.decide.request import Request
 from engine.errors import BadRequest, FieldError, Undecided
 from engine.observing import stages as at
@@ -78,6 +86,8 @@ class _Question:
     active: Active
     entrypoint: str
     input: dict[str, JSON]
+    body: bytes
+    """The canonical input, as OPA is sent it."""
     reads: tuple[tuple[str, int], ...]
     checked: tuple[tuple[str, int], ...]
     about: Person
@@ -177,7 +187,7 @@ class Decider:
         """The same answer with its instant, shown and not recorded: never a gate."""
         question = self._certified_question(self.runtime.reader, person, scope, tier, within, caller)
         try:
-            answer = await question.active.evaluator.evaluate(CERTIFIED, canonical.encode(question.input))
+            answer = await question.active.evaluator.evaluate(CERTIFIED, question.body)
             return str(question.input["now"]), question.check(answer)
         except CouldNotDecide as exc:
             raise Undecided(exc.cause, exc.detail) from exc
@@ -202,17 +212,20 @@ class Decider:
             )
         # Not for a person who is unknown: when they are erased, no object of theirs moves that a lease could lean on.
         leased = gate is not None and gate.lease and gathered.ref is not None
+        now = self.runtime.now(caller.tenant)
+        timeless, body = canonical_input(question, now)
         return _Question(
             active=active,
             entrypoint=GATE,
-            input={**question, "now": self.runtime.now(caller.tenant)},
+            input={**question, "now": now},
+            body=body,
             reads=gathered.reads,
             checked=gathered.checked + caller.seen,
             about=Person(type=request.subject.type, id=request.subject.id),
             action=request.action,
             check=shape.gate,
             dropped=asserted.dropped,
-            lease=lease_key(active.revision, question) if leased else None,
+            lease=key_of(active.revision, timeless) if leased else None,
         )
 
     def _certified_question(
@@ -234,6 +247,7 @@ class Decider:
             active=active,
             entrypoint=CERTIFIED,
             input=question,
+            body=canonical.encode(question),
             reads=seen.reads,
             checked=seen.reads + caller.seen,
             about=person,
@@ -326,13 +340,12 @@ class Decider:
             asking.caller = asking.again()
 
     async def _evaluate(self, question: _Question, asking: Asking) -> JSON:
-        body = canonical.encode(question.input)
         asking.stages.mark(at.LEASE)
         evaluator = question.active.evaluator
         if question.entrypoint == GATE:
             caller = str(asking.caller.principal)
-            return await evaluator.decide(body, caller=caller, action=question.action, asked=asking.sent)
-        return await evaluator.evaluate(question.entrypoint, body)
+            return await evaluator.decide(question.body, caller=caller, action=question.action, asked=asking.sent)
+        return await evaluator.evaluate(question.entrypoint, question.body)
 
     def _append(
         self, question: _Question, asking: Asking, result: dict[str, JSON] | None, failure: CouldNotDecide | None

@@ -93,5 +93,16 @@ def leased_payload(
 
 def lease_key(revision: str, question: Mapping[str, JSON]) -> str:
     """The key of a lease: SHA-256 (hex) of the revision's 64 characters and the canonical input without `now`."""
-    timeless = {key: value for key, value in question.items() if key != "now"}
-    return hashlib.sha256(revision.encode() + canonical.encode(timeless)).hexdigest()
+    return key_of(revision, canonical.encode({key: value for key, value in question.items() if key != "now"}))
+
+
+def key_of(revision: str, timeless: bytes) -> str:
+    """The same, of what is canonical already."""
+    return hashlib.sha256(revision.encode() + timeless).hexdigest()
+
+
+def canonical_input(question: Mapping[str, JSON], now: str) -> tuple[bytes, bytes]:
+    """A gate's canonical input without `now`, and with it. `question` has the five other parts of an input."""
+    before = canonical.encode({part: question[part] for part in ("action", "context", "facts")})[:-1]
+    after = canonical.encode({part: question[part] for part in ("resource", "subject")})[1:]
+    return before + b"," + after, b'%b,"now":"%b",%b' % (before, now.encode(), after)
