@@ -97,7 +97,7 @@ class _Run:
         whole, filled = logs.sizes(members[0])
         self.notes += [
             f"Payloads: {whole:,} bytes for a decision of the append measurements, {filled:,} for a filled one (who "
-            "asked what, when, leaning on which decision: about the least that verify takes).",
+            "asked what, when: about the least that verify takes).",
             "Filled logs: synchronous=OFF and no journal while filling, synced before anything is measured. The filler "
             f"was tried first: {_TRIED:,} entries that verify takes, 100 more by the writer, and all {size:,} verify.",
         ]

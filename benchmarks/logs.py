@@ -164,11 +164,10 @@ def _template(member: Member) -> bytes:
 
 
 def _leased(member: Member) -> dict[str, JSON]:
-    """A decision that leans on an earlier one: the least that `verify` takes for a decision, and who asked what."""
+    """A decision of a leased one's size: the least that `verify` takes for a whole one, and who asked what."""
     return {
         "caller": _GATEWAY,
         "input": {"now": builders.START},
-        "leans_on": "01936d2e-7c1f-7a01-9f3e-5d0c8a7b1e43",
         "reads": [list(member.read)],
         "request_digest": _DIGEST,
         "revision": builders.REVISION,

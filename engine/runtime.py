@@ -38,6 +38,8 @@ _DRAIN_SECONDS = 2 * EVALUATION_SECONDS
 """How long an OPA of a revision that is no longer active is kept for what is under way."""
 _FOLLOW_SECONDS = 10.0
 _AGAIN_SECONDS = 0.5
+_APPEND_SECONDS = 10.0
+"""A disk that hangs must not hang whoever asks."""
 
 _log = logging.getLogger(__name__)
 
@@ -269,13 +271,17 @@ class Runtime:
     async def append(self, append: Append) -> tuple[Receipt, ...]:
         """Append and wait until it is durable; `Stale` and `IdempotencyConflict` are for the caller to act on."""
         try:
-            return await self.ledger.append(append)
+            async with asyncio.timeout(_APPEND_SECONDS):
+                return await self.ledger.append(append)
         except (ledger_errors.Stale, ledger_errors.IdempotencyConflict):
             raise
         except ledger_errors.Conflict as exc:
             raise Conflict(str(exc)) from exc
         except ledger_errors.LedgerError as exc:
             raise Unavailable(f"not recorded, so not answered: {exc}") from exc
+        except TimeoutError as exc:
+            what = f"the ledger did not answer within {_APPEND_SECONDS:g} s, so it is not known whether it was recorded"
+            raise Unavailable(what) from exc
 
     def ref(self, tenant: str, person: Person | None) -> str | None:
         """A person's pseudonym, None where they are not in the directory."""

@@ -58,9 +58,9 @@ def _plainly(data: bytes, limits: _Limits) -> JSON:
     """
     try:
         value = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        again = orjson.dumps(value)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # it reads deeper than it writes
         return None
-    again = orjson.dumps(value)
     if again != data and again != data.replace(b", ", b",").replace(b": ", b":"):
         return None
     return value if _is_plain(value, limits.depth, limits) else None

@@ -28,8 +28,8 @@ class AccessGate:
     runtime: Runtime
     _memory: OrderedDict[tuple[str, Caller, str, Person | None], dict[str, JSON]] = field(default_factory=OrderedDict)
 
-    async def require(self, caller: Caller, operation: str, target: Person | None = None) -> None:
-        """Return if the caller may; raise Forbidden if not, Undecided if OPA cannot say."""
+    async def require(self, caller: Caller, operation: str, target: Person | None = None) -> str:
+        """The revision whose policy says that the caller may; raises Forbidden if not, Undecided if OPA cannot say."""
         judge = self._judged_by(caller)
         if self.runtime.behind(judge):
             await self.runtime.caught_up(judge)
@@ -39,6 +39,7 @@ class AccessGate:
             answer = await self._verdict(active, caller, operation, target)
         if not answer["allow"]:
             raise Forbidden(str(answer.get("reason") or f"role {caller.role} may not {operation}"))
+        return active.revision
 
     async def _verdict(self, active: Active, caller: Caller, operation: str, target: Person | None) -> dict[str, JSON]:
         key = (active.revision, caller, operation, target)

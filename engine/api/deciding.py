@@ -47,7 +47,8 @@ async def decided(
         found.metrics.refuse("overload")
         raise Overloaded("more decisions wait than can be made soon: send it again")
     try:
-        await found.access.require(caller, operation, target)
+        asking.permit = lambda: found.access.require(asking.caller, operation, target)
+        asking.judged_by = await asking.permit()
         asking.stages.mark(at.ACCESS)
         return await decide()
     finally:

@@ -19,12 +19,12 @@ from engine.api.reading import BODY_LIMIT, request_id_of
 from engine.api.services import OPERATOR_SCOPE, Services, authenticated
 from engine.decide.decider import Asking, Decided
 from engine.decide.request import Entity, Request
-from engine.errors import MusterError
+from engine.errors import MusterError, Unavailable
 from engine.observing import stages as at
 from engine.observing.stages import Stages
 from engine.observing.traces import Parent, parent_of
 from ledger import strict
-from ledger.errors import StrictError
+from ledger.errors import LedgerError, StrictError
 from ledger.model import JSON, Person
 
 _LONGEST_NAME: Final = 1024
@@ -75,6 +75,9 @@ class HotLane:
             return
         except MusterError as error:
             response = problems.of(error)
+            answer, status, headers = bytes(response.body), response.status_code, response.raw_headers
+        except LedgerError as error:
+            response = problems.of(Unavailable(str(error)))
             answer, status, headers = bytes(response.body), response.status_code, response.raw_headers
         except Exception as error:
             response = problems.fault(error)

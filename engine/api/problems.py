@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from engine import errors
 from engine.api.limits import retry_after
+from ledger.errors import LedgerError
 from ledger.model import JSON
 
 MEDIA_TYPE = "application/problem+json"
@@ -81,6 +82,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(errors.MusterError)
     async def _ours(_: Request, error: errors.MusterError) -> JSONResponse:
         return of(error)
+
+    @app.exception_handler(LedgerError)
+    async def _ledger(_: Request, error: LedgerError) -> JSONResponse:
+        return of(errors.Unavailable(str(error)))
 
     @app.exception_handler(Exception)
     async def _fault(_: Request, error: Exception) -> JSONResponse:

@@ -133,7 +133,7 @@ class Services:
             revocations=Revocations(),
             checkpoints=witnesses.checkpoints,
             witnesses=witnesses,
-            metrics=measured(witnesses),
+            metrics=metrics,
             limits=RateLimits(settings.caller_rate, settings.caller_burst),
             admission=admission,
             tracing=traces.start(settings.traces_endpoint, version=VERSION),

@@ -57,7 +57,15 @@ def _check(arguments: argparse.Namespace, settings: Settings) -> int:
 def _test(_: argparse.Namespace, settings: Settings) -> int:
     opa = find_opa(settings)
     capabilities = settings.policies / "capabilities.json"
-    command = [str(opa.path), "test", "--capabilities", str(capabilities), str(settings.policies / "muster")]
+    command = [
+        str(opa.path),
+        "test",
+        "--timeout",
+        "60s",
+        "--capabilities",
+        str(capabilities),
+        str(settings.policies / "muster"),
+    ]
     return output.YES if subprocess.run(command, check=False).returncode == 0 else output.NO
 
 

@@ -6,7 +6,7 @@ by the ledger as stale, and decided again: three times at most, then there is no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -50,10 +50,19 @@ class Asking:
     caller: Caller
     again: Callable[[], Caller]
     request_id: str
+    permit: Callable[[], Awaitable[str]] | None = None
+    """Asks whether this caller may ask this: the revision whose access policy says so; raises Forbidden."""
+    judged_by: str | None = None
     stages: Stages = field(default_factory=Stages)
     batch: int | None = None
     leases: list[Outcome] = field(default_factory=list)
     """What became of looking for a lease, each time; that there was one is told by the answer."""
+
+    async def may(self, revision: str) -> bool:
+        """Whether the caller may ask under this revision; False where another one has become active meanwhile."""
+        if self.permit is not None and self.judged_by != revision:
+            self.judged_by = await self.permit()
+        return self.permit is None or self.judged_by == revision
 
     def sent(self, together: int) -> None:
         """OPA is being asked now, for so many at once."""
@@ -130,7 +139,7 @@ class Decider:
     async def again(self, lease: Lease, dropped: tuple[str, ...], asking: Asking) -> Decided | None:
         """Give the answer of a lease again; None where something has moved, so that it has to be decided anew."""
         now = self.runtime.now(lease.tenant)
-        if not lease.holds(self.runtime.active(lease.tenant).revision, now):
+        if not lease.holds(self.runtime.active(lease.tenant).revision, now) or not await asking.may(lease.revision):
             return None
         caller = asking.caller
         payload = leased_payload(
@@ -260,6 +269,8 @@ class Decider:
         for _ in range(ATTEMPTS):
             question = ask()
             stages.mark(at.FACTS)
+            if not await asking.may(question.active.revision):
+                continue
             lease = self._lease(question)
             if lease is not None:
                 leased = await self.again(lease, question.dropped, asking)
@@ -315,7 +326,7 @@ class Decider:
                 action=question.action,
                 result=result,
                 rendered=inner,
-                owner=str(caller.principal),
+                owner=f"{caller.tenant} {caller.principal}",
             )
             self.leases.grant(lease)
             if body is not None:

@@ -9,6 +9,7 @@ from engine.bundling.catalogue import GateInfo
 from engine.decide import inputs
 from engine.decide.inputs import Asserted
 from engine.decide.request import Request
+from ledger.cache import Cache
 from ledger.model import JSON, Person, unknown_object
 from ledger.store import States
 
@@ -39,10 +40,28 @@ class Seen:
 
     def person(self, kind: str, identifier: str) -> JSON | None:
         """The state of a person, None where the directory does not have them."""
-        ref = self.reader.person(self.tenant, Person(type=kind, id=identifier))
-        name = inputs.subject_object(kind, identifier, ref)
+        name = inputs.subject_object(kind, identifier, self.known(Person(type=kind, id=identifier)))
         self.look([name])
         return self.states[name]
+
+    def known(self, person: Person) -> str | None:
+        """A person's ref, their object looked at; None for one who is unknown.
+
+        Ref and object are read one after the other: who was erased in between, or is remembered from before they were,
+        has a ref to an object that is not there, and what was read of it would hold for ever.
+        """
+        for _ in range(2):
+            ref = self.reader.person(self.tenant, person)
+            if ref is None:
+                return None
+            name = f"person/{ref}"
+            self.look([name])
+            if self.versions[name] >= 0:
+                return ref
+            del self.versions[name], self.states[name]
+            if isinstance(self.reader, Cache):
+                self.reader.forget(self.tenant, unknown_object(person))
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +108,10 @@ def _resource(seen: Seen, request: Request, asserted: Asserted) -> dict[str, JSO
     kind, identifier = request.resource.type, request.resource.id
     part: dict[str, JSON] = {"type": kind, "id": identifier}
     if kind == "user":
-        ref = seen.reader.person(seen.tenant, Person(type=kind, id=identifier))
+        ref = seen.known(Person(type=kind, id=identifier))
         part = {"type": kind, "known": ref is not None}
         if ref is not None:
             part["ref"] = ref
-            seen.look([f"person/{ref}"])
     if asserted.resource_properties:
         part["properties"] = asserted.resource_properties
     return part

@@ -64,6 +64,10 @@ class Lease:
         return _OVERHEAD + 4 * len(self.rendered) + sum(2 * len(name) for name, _ in self.reads)
 
 
+def _weight(body: bytes, dropped: tuple[str, ...]) -> int:
+    return len(body) + sum(64 + len(name) for name in dropped)
+
+
 def rendered(result: dict[str, JSON]) -> bytes:
     """The members of a result as an answer has them."""
     return orjson.dumps(result)[1:-1]
@@ -132,7 +136,9 @@ class Leases:
                 self._forget_body(lease, next(iter(lease.bodies)))
             lease.bodies[body] = dropped
             self._bodies[lease.tenant, body] = lease
-            self._weigh(self._owners[lease.owner], len(body), protected=lease.key in self._owners[lease.owner].used)
+            self._weigh(
+                self._owners[lease.owner], _weight(body, dropped), protected=lease.key in self._owners[lease.owner].used
+            )
             self._shrink()
 
     def drop(self, lease: Lease) -> None:
@@ -201,7 +207,7 @@ class Leases:
         if not owner.tried and not owner.used:
             del self._owners[lease.owner]
         for body in lease.bodies:
-            self._bodies.pop((lease.tenant, body), None)
+            self._unlead(lease, body)
         for name, _ in lease.reads:
             keys = self._leaning.get((lease.tenant, name), set())
             keys.discard(lease.key)
@@ -209,10 +215,14 @@ class Leases:
                 self._leaning.pop((lease.tenant, name), None)
 
     def _forget_body(self, lease: Lease, body: bytes) -> None:
-        del lease.bodies[body]
-        del self._bodies[lease.tenant, body]
+        dropped = lease.bodies.pop(body)
+        self._unlead(lease, body)
         owner = self._owners[lease.owner]
-        self._weigh(owner, -len(body), protected=lease.key in owner.used)
+        self._weigh(owner, -_weight(body, dropped), protected=lease.key in owner.used)
+
+    def _unlead(self, lease: Lease, body: bytes) -> None:
+        if self._bodies.get((lease.tenant, body)) is lease:  # it may lead to another by now
+            del self._bodies[lease.tenant, body]
 
     def _weigh(self, owner: _Owner, more: int, *, protected: bool = False) -> None:
         owner.bytes += more
@@ -222,4 +232,4 @@ class Leases:
 
     @staticmethod
     def _whole(lease: Lease) -> int:
-        return lease.weight + sum(map(len, lease.bodies))
+        return lease.weight + sum(_weight(body, dropped) for body, dropped in lease.bodies.items())

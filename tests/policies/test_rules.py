@@ -76,7 +76,15 @@ def test_formatted(opa_binary: OpaBinary) -> None:
 
 def test_tests_pass_and_cover_every_line(opa_binary: OpaBinary) -> None:
     """The tests beside the rules pass, and reach every line of every rule."""
-    command = [str(opa_binary.path), "test", "--capabilities", str(CAPABILITIES), str(POLICIES / "muster")]
+    command = [
+        str(opa_binary.path),
+        "test",
+        "--timeout",
+        "60s",
+        "--capabilities",
+        str(CAPABILITIES),
+        str(POLICIES / "muster"),
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     report = json.loads(subprocess.run([*command, "--coverage"], check=True, capture_output=True).stdout)

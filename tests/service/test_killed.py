@@ -39,8 +39,10 @@ class Load:
         with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30) as http:
             while not self._stop.is_set():
                 user = choose.choice(sorted(self.users))
+                # Every second question is a new one: what was asked before is answered without OPA.
+                ticket = "REQ-1" if choose.random() < 0.5 else f"REQ-{choose.randrange(10**9)}"
                 try:
-                    answer = http.post(self.service.url + "/v1/decisions", json=export(user))
+                    answer = http.post(self.service.url + "/v1/decisions", json=export(user, ticket=ticket))
                 except httpx.TransportError:
                     self._stop.wait(0.005)
                     continue

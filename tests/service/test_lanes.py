@@ -74,6 +74,10 @@ ODD_BODIES: dict[str, bytes] = {
     "not UTF-8": json.dumps(export("lanes")).encode().replace(b"REQ-1", b"REQ\xff1"),
     "a wrong type": json.dumps(export("lanes", columns="customer_id")).encode(),
     "deep": json.dumps(export("lanes", note=json.loads("[" * 40 + "]" * 40))).encode(),
+    **{
+        f"{n} levels": json.dumps(export("lanes", x="#")).encode().replace(b'"#"', b"[" * n + b"]" * n)
+        for n in (250, 300, 1100)
+    },
     "a long array": json.dumps(export("lanes", columns=["a"] * 257)).encode(),
     "a long text": json.dumps(export("lanes", note="x" * 4097)).encode(),
     "too long": json.dumps(export("lanes", note=["x" * 4000] * 20)).encode(),
