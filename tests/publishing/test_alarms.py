@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
@@ -12,7 +13,7 @@ import pytest
 from engine.entries.writer import Writer
 from engine.errors import Unavailable
 from engine.publishing.alarms import Alarms, Fork
-from ledger.model import JSON, Append
+from ledger.model import JSON, Append, Changed
 from ledger.store import Row
 
 FORK = Fork(reason="it holds 9 entries of this log, which has 5", holds=9, ours="ours\n", theirs=None)
@@ -36,6 +37,10 @@ class _Ledger:
     def objects(self, tenant: str, names: list[str]) -> dict[str, tuple[int, JSON]]:
         assert tenant == "default"
         return dict.fromkeys(names, (1 if self.state else -1, self.state))
+
+    def watch(self, changed: Callable[[Changed], None], missed: Callable[[], None]) -> None:
+        del missed
+        self.changed = changed
 
     async def append(self, append: Append) -> None:
         if not self.ready:
@@ -68,3 +73,15 @@ def test_what_is_damaged_is_no_clearance() -> None:
     ledger = _Ledger()
     ledger.state = {"event": "clared"}
     assert [alarm.witness for alarm in Alarms(cast(Writer, SimpleNamespace(runtime=ledger))).all()] == ["w"]
+
+
+def test_what_another_worker_wrote_is_seen() -> None:
+    """An alarm raised or cleared elsewhere: the commit that moved it makes this one read it again."""
+    ledger = _Ledger()
+    alarms = Alarms(cast(Writer, SimpleNamespace(runtime=ledger)))
+    ledger.state = {"event": "raised", "reason": "r", "since": "s", "evidence": "e"}
+    assert alarms.stands("default", "w")
+    ledger.state = {**ledger.state, "event": "cleared"}
+    assert alarms.stands("default", "w"), "nothing was told"
+    ledger.changed(Changed(tenant="default", objects=frozenset({"alarm/w"}), revision=None))
+    assert not alarms.stands("default", "w")

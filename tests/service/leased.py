@@ -30,8 +30,13 @@ class Leaser:
         assert found is not None
         return found
 
+    def whole(self, entry_id: str) -> str:
+        """The ID of a decision, or of the one that it leans on: the service answers by leases itself."""
+        return str(self.entry(entry_id).value.get("leans_on", entry_id))
+
     def payload(self, first_id: str, **changed: JSON) -> dict[str, Any]:
         """The payload of a decision leased from a whole one now; `changed` bends it."""
+        first_id = self.whole(first_id)
         value: dict[str, Any] = self.entry(first_id).value
         named = value["caller"]
         caller = Caller(
@@ -53,7 +58,7 @@ class Leaser:
 
     def lease(self, first_id: str) -> str:
         """A leased decision with all that its append is checked by; its ID."""
-        first = self.entry(first_id)
+        first = self.entry(self.whole(first_id))
         value: dict[str, Any] = first.value
         payload = self.payload(first_id)
         return self.append(

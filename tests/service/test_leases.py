@@ -248,3 +248,21 @@ def test_a_gate_may_forbid_leases(new_service: Callable[[], Service], tmp_path: 
         answer = service.decide("fresh")
         assert service.call("auditor", "GET", f"/v1/decisions/{answer['decision_id']}")["leans_on"] is None
     service.stop()
+
+
+def test_what_leases_do_is_measured(service: Service) -> None:
+    """How many there are and what they take, how often they helped, and where the time of decisions went."""
+    service.person("measured")
+    for _ in range(3):
+        service.decide("measured")
+    text = service.http("GET", "/metrics").text
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    for name in (
+        "muster_leases",
+        "muster_lease_bytes",
+        'muster_leases_total{outcome="hit"}',
+        "muster_commit_entries_count",
+    ):
+        assert float(values[name]) > 0, name
+    assert float(values['muster_facts_cache_total{outcome="hit"}']) > 0
+    assert float(values['muster_decision_stage_seconds_count{stage="commit"}']) > 0
