@@ -73,13 +73,10 @@ class HotLane:
         except _Odd:
             await self._app(scope, _replayed(messages, receive), send)
             return
-        except MusterError as error:
-            response = problems.of(error)
+        except (MusterError, LedgerError) as error:
+            response = problems.of(error if isinstance(error, MusterError) else Unavailable(str(error)))
             answer, status, headers = bytes(response.body), response.status_code, response.raw_headers
-        except LedgerError as error:
-            response = problems.of(Unavailable(str(error)))
-            answer, status, headers = bytes(response.body), response.status_code, response.raw_headers
-        except Exception as error:
+        except Exception as error:  # a mistake of ours: the caller gets a document all the same
             response = problems.fault(error)
             await _send(send, response.status_code, response.raw_headers, bytes(response.body), request_id)
             raise  # for the log

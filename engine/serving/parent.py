@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.multiprocess import mark_process_dead
-
 from engine.home import CONTROL_SOCKET, HomeLock
 from engine.opa.binary import OpaBinary
 from engine.serving import listening
@@ -80,6 +78,11 @@ class Parent:
     def _metrics(self) -> Path:
         return self.lock.runtime / "metrics"
 
+    @property
+    def _shared(self) -> dict[str, str]:
+        """What is in the environment of each process besides: where they count, so that any of them shows the sum."""
+        return {"PROMETHEUS_MULTIPROC_DIR": str(self._metrics)}
+
     async def _start(self, starts: list[Callable[[], Child]]) -> None:
         """Start some children, and wait until all of them are ready, or it is enough."""
         children = [start() for start in starts]
@@ -105,8 +108,6 @@ class Parent:
         began, pause = loop.time(), 0.0
         while True:
             await child.ended.wait()
-            if child.name != _LEDGER:
-                mark_process_dead(child.pid, str(self._metrics))  # type: ignore[no-untyped-call]
             lasted = loop.time() - began >= _LASTING_SECONDS
             _log.warning("the %s ended (%s): another is started", child.name, child.how)
             if not lasted and pause:
@@ -116,12 +117,11 @@ class Parent:
             child = start()
 
     def _start_ledger(self) -> Child:
-        return self._child(_LEDGER, "engine.serving.ledger_process", 0, [self._ledger], {})
+        return self._child(_LEDGER, "engine.serving.ledger_process", 0, [self._ledger], self._shared)
 
     def _start_worker(self, index: int) -> Child:
-        more = {"PROMETHEUS_MULTIPROC_DIR": str(self._metrics)}
         with self._address.for_worker() as public:
-            return self._child(f"worker {index}", "engine.serving.worker", index, [public, self._control], more)
+            return self._child(f"worker {index}", "engine.serving.worker", index, [public, self._control], self._shared)
 
     def _child(
         self, name: str, module: str, index: int, listeners: list[socket.socket], environment: dict[str, str]

@@ -66,6 +66,27 @@ def test_every_worker_answers(fleet: Fleet) -> None:
     assert (status["pid"], status["ready"]) == (fleet.parent, True)
 
 
+def test_any_worker_shows_what_all_have_counted(fleet: Fleet) -> None:
+    """Decisions of every worker, and the commits of the ledger's process, whoever answers `/metrics`."""
+
+    def counted() -> dict[str, float]:
+        lines = [line for line in fleet.http("GET", "/metrics").text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    def decisions(values: dict[str, float]) -> float:
+        return sum(value for name, value in values.items() if name.startswith("muster_decisions_total{"))
+
+    before = counted()
+    callers = fleet.callers()
+    for caller in callers.values():
+        caller.decide("kim")
+        caller.close()
+    for _ in range(6):
+        after = counted()
+        assert decisions(after) >= decisions(before) + len(callers)
+        assert after["muster_commit_entries_count"] > before["muster_commit_entries_count"] > 0
+
+
 def test_an_activation_is_followed_by_all(fleet: Fleet, tmp_path: Path) -> None:
     """Through one worker; no other answers by the old revision afterwards, and soon all answer by the new one."""
     source = tmp_path / "companyos"
