@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share: the real OPA."""
+"""What every room's tests share: the real OPA, and the suite of every store, whose asserts are to be told in full."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.opa import binary
+
+pytest.register_assert_rewrite("tests.ledger.builders", "tests.ledger.store_suite")
 
 
 @pytest.fixture(scope="session")

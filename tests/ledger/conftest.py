@@ -1,4 +1,4 @@
-"""The suite's asserts are rewritten like those of the test files that run it; and the VFS that fails when told to."""
+"""The VFS that fails when told to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import apsw
 import pytest
 
 from tests.ledger.faults import FaultyVFS
-
-pytest.register_assert_rewrite("tests.ledger.builders", "tests.ledger.store_suite")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Services of several processes; and the suite of every store, whose asserts are to be told in full."""
+"""Services of several processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pytest
 from tests.service.conftest import new_service, template
 from tests.service.running import Service
 from tests.serving.fleet import Fleet
-
-pytest.register_assert_rewrite("tests.ledger.builders", "tests.ledger.store_suite")
 
 __all__ = ["new_service", "template"]
 
