@@ -66,6 +66,11 @@ class Shared:
     runtime: Path
     socket: Path
 
+    @property
+    def witnesses(self) -> Path:
+        """Where the worker that submits checkpoints tells the others how its witnesses do."""
+        return self.socket.with_name("witnesses.json")
+
 
 @dataclass(slots=True, kw_only=True)
 class Runtime:
@@ -190,7 +195,7 @@ class Runtime:
         if not self._wanted:
             return "no revision is active: run `muster policy activate`"
         if isinstance(self.ledger, RemoteLedger) and self.ledger.away:
-            return "the ledger's process is starting again"
+            return "the ledger's process does not answer"
         for tenant, revision in self._wanted.items():
             if self.behind(tenant):
                 return f"revision {revision[:12]} was activated and is being loaded"

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import SystemRandom
+from typing import Any
 
 import httpx
 
@@ -71,6 +73,8 @@ class Witnesses:
     alarms: Alarms = field(init=False)
     policy: Policy | None = field(init=False)
     _standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
+    _submits: bool = False
+    """Whether it is this worker that does; to the others of a service it leaves a file."""
     _shouted: float | None = None
 
     def __post_init__(self) -> None:
@@ -84,7 +88,16 @@ class Witnesses:
 
     def standings(self, tenant: str) -> list[Standing]:
         """Every witness of the policy, in the order of the file."""
-        return [self._standing(tenant, witness) for witness in (self.policy.witnesses if self.policy else ())]
+        witnesses = self.policy.witnesses if self.policy else ()
+        if self._submits:
+            return [self._standing(tenant, witness) for witness in witnesses]
+        told = self._told()
+        return [
+            Standing(tenant=tenant, witness=witness, **told[tenant, witness.key.name])
+            if (tenant, witness.key.name) in told
+            else self._stored(tenant, witness)
+            for witness in witnesses
+        ]
 
     def described(self, tenant: str) -> dict[str, JSON]:
         """Whether the policy is satisfied, and each witness; raises NotFound before the first checkpoint."""
@@ -103,6 +116,7 @@ class Witnesses:
     async def run(self) -> None:
         """Submit, and tell of alarms, for ever."""
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._submits = True
         async with submission.client() as client:
             try:
                 while True:
@@ -204,6 +218,7 @@ class Witnesses:
             if newest is not None and newest.size == stored.size:  # no `await` since: nothing newer is overwritten
                 self.runtime.outside.write(tenant, newest.note)
         standing.size, standing.at, standing.error, standing.error_at = stored.size, line.at, None, None
+        self._tell()
 
     async def _fork(self, tenant: str, stored: StoredCheckpoint, way: Submission, exc: _Forked) -> Fork:
         """What is known of a fork, with the witness's checkpoint where that proves it to anybody."""
@@ -239,18 +254,41 @@ class Witnesses:
             _log.warning("witness %s did not cosign the log of %s: %s", witness.key.name, tenant, error)
         standing.error, standing.error_at = error, instants.now_from(time.time_ns())
         standing.failures += 1
+        self._tell()
 
     def _standing(self, tenant: str, witness: Witness) -> Standing:
-        """What is known of a witness, learned from the stored cosignatures where it is asked first."""
+        """What is known of a witness here, learned from the stored cosignatures where it is asked first."""
         if (tenant, witness.key.name) not in self._standings:
-            standing = Standing(tenant=tenant, witness=witness)
-            for stored in self._looked_back(tenant, _LOOKED_BACK):
-                when = _cosigned(stored, witness.key)
-                if when is not None:
-                    standing.size, standing.at = stored.size, when
-                    break
-            self._standings[tenant, witness.key.name] = standing
+            self._standings[tenant, witness.key.name] = self._stored(tenant, witness)
         return self._standings[tenant, witness.key.name]
+
+    def _stored(self, tenant: str, witness: Witness) -> Standing:
+        """What the stored cosignatures say of a witness."""
+        standing = Standing(tenant=tenant, witness=witness)
+        for stored in self._looked_back(tenant, _LOOKED_BACK):
+            when = _cosigned(stored, witness.key)
+            if when is not None:
+                standing.size, standing.at = stored.size, when
+                break
+        return standing
+
+    def _tell(self) -> None:
+        """Leave what is known of all witnesses to the other workers, if there are any."""
+        shared = self.runtime.shared
+        if shared is not None:
+            rows = [[each.tenant, each.witness.key.name, _changing(each)] for each in self._standings.values()]
+            made = shared.witnesses.with_suffix(".new")
+            made.write_text(json.dumps(rows))
+            made.replace(shared.witnesses)
+
+    def _told(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What the worker that submits has left; nothing where none has yet."""
+        shared = self.runtime.shared
+        try:
+            rows = json.loads(shared.witnesses.read_bytes()) if shared is not None else ()
+        except FileNotFoundError:
+            rows = ()
+        return {(tenant, name): known for tenant, name, known in rows}
 
     def _looked_back(self, tenant: str, most: int) -> Iterator[StoredCheckpoint]:
         """The newest checkpoints, read in short pages."""
@@ -332,6 +370,17 @@ def _line(signature: Signature) -> str:
     return f"\u2014 {signature.name} {base64.b64encode(signature.key_id + signature.body).decode()}"
 
 
+def _changing(standing: Standing) -> dict[str, JSON]:
+    """What changes of a standing."""
+    return {
+        "size": standing.size,
+        "at": standing.at,
+        "error": standing.error,
+        "error_at": standing.error_at,
+        "failures": standing.failures,
+    }
+
+
 def _described(standing: Standing, alarms: dict[str, Alarm]) -> JSON:
     alarm = alarms.get(standing.witness.key.name)
     return {
@@ -339,11 +388,7 @@ def _described(standing: Standing, alarms: dict[str, Alarm]) -> JSON:
         "called": standing.witness.name,
         "vkey": standing.witness.key.vkey(),
         "url": standing.witness.url,
-        "size": standing.size,
-        "at": standing.at,
-        "error": standing.error,
-        "error_at": standing.error_at,
-        "failures": standing.failures,
+        **_changing(standing),
         "alarm": alarm.described() if alarm else None,
     }
 

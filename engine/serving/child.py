@@ -24,11 +24,12 @@ _LONGEST_ANSWER = 65_536
 
 
 class Child:
-    """A process that runs. `ended` is set once it is dead and reaped."""
+    """A process that runs. `ended` is set once it is dead and reaped; `heard` is how often it gave a sign of life."""
 
     def __init__(self, name: str, module: str, given: Given, keeps: Sequence[int], environment: dict[str, str]) -> None:
         self.name = name
         self.ended = asyncio.Event()
+        self.heard = 0
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[None] = self._loop.create_future()
         self._said = b""
@@ -87,8 +88,11 @@ class Child:
         if not chunk:
             self._loop.remove_reader(self._out.fileno())
             return
-        self._said = (self._said + chunk)[:_LONGEST_ANSWER]
-        if b"\n" in self._said and not self._answer.done():
+        self.heard += 1
+        if self._answer.done():
+            return
+        self._said = (self._said + chunk).lstrip(b"\n")[:_LONGEST_ANSWER]
+        if b"\n" in self._said:
             answer = json.loads(self._said.partition(b"\n")[0])
             if answer.get("ready"):
                 self._answer.set_result(None)

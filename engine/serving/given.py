@@ -1,19 +1,26 @@
 """What a process of a service is given by its parent, as one line of JSON on its standard input; and what it answers.
 
 The settings are given as they were read by the parent: a process that is started again has the same as all others. It
-answers with one line on its standard output: that it is ready, or why it is not.
+answers with one line on its standard output: that it is ready, or why it is not. Besides it writes an empty line
+there every few seconds for as long as its event loop turns.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from engine import settings
 from engine.settings import Settings
+
+BEAT_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,16 @@ def take() -> Given:
 def ready() -> None:
     """Tell the parent that this process does its work from now on."""
     _answer({"ready": True})
+
+
+async def beat() -> None:
+    """Tell the parent, for ever, that the loop turns."""
+    out = sys.stdout.fileno()
+    os.set_blocking(out, False)
+    while True:
+        with suppress(BlockingIOError):  # the parent does not read: that is no reason to stop
+            os.write(out, b"\n")
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 def refuse(sentence: str, *, busy: bool) -> int:

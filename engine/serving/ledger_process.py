@@ -25,6 +25,7 @@ _LOOK_SECONDS = 0.25
 
 async def keep(told: Given) -> int:
     """Write until the parent says that it is enough, or the writer has ended by a mistake of ours."""
+    beating = asyncio.create_task(given.beat())
     home = Home(Path(told.home))
     ledger = await _open(home)
     metrics = Metrics(told.settings.metrics_dir)
@@ -41,6 +42,7 @@ async def keep(told: Given) -> int:
         except TimeoutError:
             continue
     await server.stop()
+    beating.cancel()
     return 0 if enough.is_set() else 3
 
 

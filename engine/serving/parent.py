@@ -1,7 +1,8 @@
 """The parent of a service with several workers: holds the home and the sockets, and keeps the others running.
 
 It decides nothing and reads no request. The ledger's process comes first and goes last; workers come and go for
-themselves. Whoever ends unasked is started again at once, and more and more slowly where that does not last.
+themselves. Whoever ends unasked is started again at once, and more and more slowly where that does not last; whoever
+hangs is ended for it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +31,9 @@ _LASTING_SECONDS: Final = 5.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _LEDGER_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 5.0
+_LOOKS_IN_SILENCE: Final = 4
+"""Counted in looks, not by a clock: a parent that was suspended itself has not looked meanwhile."""
 
 _log = logging.getLogger(__name__)
 
@@ -103,11 +108,11 @@ class Parent:
             self._keeping.append(asyncio.create_task(self._keep(child, start)))
 
     async def _keep(self, child: Child, start: Callable[[], Child]) -> None:
-        """Start it again whenever it ends."""
+        """Start it again whenever it ends, and end it where its loop does not turn any more."""
         loop = asyncio.get_running_loop()
         began, pause = loop.time(), 0.0
         while True:
-            await child.ended.wait()
+            await self._ended(child)
             lasted = loop.time() - began >= _LASTING_SECONDS
             _log.warning("the %s ended (%s): another is started", child.name, child.how)
             if not lasted and pause:
@@ -115,6 +120,19 @@ class Parent:
             pause = _FIRST_PAUSE if lasted or not pause else min(2 * pause, _LONGEST_PAUSE)
             began = loop.time()
             child = start()
+
+    async def _ended(self, child: Child) -> None:
+        """Return once it has ended, be it because it was silent for too long."""
+        heard, looks = -1, 0
+        while not child.ended.is_set():
+            looks = looks + 1 if child.heard == heard else 0
+            heard = child.heard
+            if looks == _LOOKS_IN_SILENCE:
+                _log.warning("the %s gives no sign of life: it is killed", child.name)
+                child.signal(signal.SIGKILL)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await child.ended.wait()
 
     def _start_ledger(self) -> Child:
         return self._child(_LEDGER, "engine.serving.ledger_process", 0, [self._ledger], self._shared)

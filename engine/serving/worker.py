@@ -22,12 +22,14 @@ from ledger.errors import LedgerError
 
 async def work(told: Given) -> int:
     """Serve until the parent says that it is enough."""
+    beating = asyncio.create_task(given.beat())
     settings = told.settings
     opa = binary.find(Path(told.opa), settings.cache)
     shared = Shared(runtime=Path(told.folder), socket=Path(told.socket))
     listeners = [socket.socket(fileno=number) for number in told.listeners]
     async with Runtime(settings=settings, home=Home(settings.home), opa=opa, shared=shared) as runtime:
         served = await serve(runtime, listeners, Path(told.control), beside=told.index == 0, listening=given.ready)
+        beating.cancel()
         return 0 if served else 3
 
 

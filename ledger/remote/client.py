@@ -35,6 +35,7 @@ from ledger.sqlite.scrub import Scrub
 
 PATIENCE_S: Final = 5.0
 _AGAIN_S: Final = 0.05
+_SILENT_S: Final = 2.0
 _MOST_WAITING: Final = 8192
 _MOST_BYTES: Final = 128 << 20
 _FRAME_BYTES: Final = 4 << 20
@@ -51,6 +52,7 @@ class _Sent:
     item: Item
     ids: tuple[str, ...] | None
     future: asyncio.Future[Receipts] | Future[Receipts]
+    since: float
     until: float | None = None  # set when the ledger's process died under it
     again: bool = True
 
@@ -135,8 +137,11 @@ class RemoteLedger:
 
     @property
     def away(self) -> bool:
-        """Whether the ledger's process is not there now."""
-        return self._connection is None
+        """Whether the ledger's process is not there now, or has not answered for seconds."""
+        if self._connection is None:
+            return True
+        oldest = next(iter(self._sent.values()), None)
+        return oldest is not None and oldest.since + _SILENT_S < self._loop.time()
 
     def reader(self) -> SqliteReader:
         """See Ledger."""
@@ -200,7 +205,7 @@ class RemoteLedger:
             ids = (asked.drafts[0].id,) if len(asked.drafts) == 1 else tuple([draft.id for draft in asked.drafts])
         elif isinstance(asked, Handover):
             ids = None
-        self._sent[self._number] = _Sent(item, ids, future, again=ids is not None)
+        self._sent[self._number] = _Sent(item, ids, future, self._loop.time(), again=ids is not None)
         self._bytes += item.size
         self._idle.clear()
         if not self._outgoing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -122,6 +123,33 @@ def test_an_orderly_end_answers_what_is_under_way(fleet: Fleet) -> None:
     assert not fleet.home.joinpath("ledger.db-wal").exists()
     fleet.start()
     assert load.answers.keys() <= recorded(fleet)
+    fleet.muster("ledger", "verify")
+
+
+def test_what_hangs_is_told_and_ended(fleet: Fleet) -> None:
+    """A worker and a ledger's process that are stopped are no process that ended: they are ended for it, and replaced.
+
+    Meanwhile the other worker says that it cannot decide.
+    """
+    stopped, other = fleet.workers()
+    ledger = fleet.ledgers()[0]
+    first, second = fleet.callers(), fleet.callers()
+    asking, looking = first[other], second[other]
+    os.kill(ledger, signal.SIGSTOP)
+    os.kill(stopped, signal.SIGSTOP)
+    asked = threading.Thread(target=lambda: statuses.append(asking.decide("kim")[0]))
+    statuses: list[int] = []
+    asked.start()
+    until(lambda: looking.call("gateway", "GET", "/readyz")[0] == 503, "the other worker says that it cannot decide")
+    assert "does not answer" in looking.call("gateway", "GET", "/readyz")[1]["detail"]
+    until(lambda: not alive(ledger) and not alive(stopped), "both were ended", 60)
+    asked.join()
+    assert statuses == [503]
+    fleet.settled(2)
+    assert fleet.workers() != [stopped, other]
+    assert asking.decide("kim")[1]["allow"]
+    for caller in (*first.values(), *second.values()):
+        caller.close()
     fleet.muster("ledger", "verify")
 
 
