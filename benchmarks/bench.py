@@ -18,7 +18,7 @@ from benchmarks.load import Generator
 from benchmarks.machine import Refused
 from benchmarks.processes import Server
 from benchmarks.servers import ROOT, Muster, start_muster
-from benchmarks.table import Goal, Measured, aligned, number, progress, say
+from benchmarks.table import Report, number, progress, say
 from ledger.canonical import JSON
 
 BUILD: Final = ROOT / "build"
@@ -27,7 +27,7 @@ _BUSY: Final = 0.1
 
 
 @dataclass(slots=True)
-class Bench:
+class Bench(Report):
     """One run of a bench: where it works, on which cores, what it has found so far."""
 
     name: str
@@ -36,15 +36,9 @@ class Bench:
     cores: str
     workers: int
     unix: bool
-    rows: list[Measured] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     servers: list[Server] = field(default_factory=list)
     extra: dict[str, JSON] = field(default_factory=dict)  # further JSON, beside the table's
     _stamps: int = 1
-
-    def add(self, name: str, unit: str, rounds: list[float], goal: Goal | None = None) -> None:
-        """Add a line to the table."""
-        self.rows.append(Measured(name, unit, tuple(rounds), goal))
 
     def start(self, home: Path) -> Muster:
         """A service on a home, stopped at the end at the latest."""
@@ -62,26 +56,6 @@ class Bench:
         """The first of ten million running numbers that no request has had yet."""
         self._stamps += 10_000_000
         return self._stamps
-
-    def print(self, facts: dict[str, str]) -> None:
-        """The machine, the table, the notes."""
-        for name, value in facts.items():
-            say(f"{name:<12} {value}")
-        say()
-        for line in aligned(self.rows):
-            say(line)
-        for note in self.notes:
-            say()
-            say(note)
-
-    def described(self, facts: dict[str, str]) -> dict[str, JSON]:
-        """All of it as JSON."""
-        return {
-            "machine": dict(facts.items()),
-            "measured": [row.described() for row in self.rows],
-            "notes": list(self.notes),
-            **self.extra,
-        }
 
 
 def arguments(module: str, text: str) -> argparse.ArgumentParser:
@@ -109,7 +83,7 @@ def ran(options: argparse.Namespace, name: str, size: int, run: Callable[[Bench]
         return 130, None
     bench.print(facts)
     path: Path = options.json or BUILD / f"{name}.json"
-    path.write_text(json.dumps(bench.described(facts), indent=2) + "\n")
+    path.write_text(json.dumps(bench.described(facts, bench.extra), indent=2) + "\n")
     say()
     say(f"Written to {path}.")
     return 0, bench

@@ -11,14 +11,14 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final, TypeAlias
 
 from benchmarks import logs, machine, measure
 from benchmarks.machine import Refused
-from benchmarks.table import Goal, Measured, aligned, bar, p99, progress, say
+from benchmarks.table import Goal, Report, bar, p99, progress
 from ledger.canonical import JSON
 from ledger.errors import LedgerError
 
@@ -44,7 +44,7 @@ _LATENCY: Final = Goal(1.2, at_least=False)
 
 
 @dataclass(slots=True)
-class _Run:
+class _Run(Report):
     """One run: where it works, how long, and what it has found so far."""
 
     folder: Path
@@ -52,12 +52,6 @@ class _Run:
     rounds: int
     seconds: float
     profile: bool
-    rows: list[Measured] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, name: str, unit: str, rounds: list[float], goal: Goal | None = None) -> None:
-        """Add a line to the table."""
-        self.rows.append(Measured(name, unit, tuple(rounds), goal))
 
     def all(self) -> None:
         """Everything, in the order of the table."""
@@ -200,30 +194,10 @@ def with_folder(options: argparse.Namespace) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     taken = f"{time.monotonic() - start:,.0f} s, while others took {others.share():.0%} of all cores"
     facts = machine.facts(parent) | {"taken": taken}
-    _print(run, facts)
+    run.print(facts)
     if options.json:
-        options.json.write_text(json.dumps(_described(run, facts), indent=2) + "\n")
-
-
-def _print(run: _Run, facts: dict[str, str]) -> None:
-    for name, value in facts.items():
-        say(f"{name:<12} {value}")
-    say()
-    for line in aligned(run.rows):
-        say(line)
-    for note in run.notes:
-        say()
-        say(note)
-
-
-def _described(run: _Run, facts: dict[str, str]) -> JSON:
-    options: JSON = {"entries": run.entries, "rounds": run.rounds, "seconds": run.seconds}
-    return {
-        "machine": dict(facts.items()),
-        "options": options,
-        "measured": [row.described() for row in run.rows],
-        "notes": list(run.notes),
-    }
+        asked: JSON = {"entries": run.entries, "rounds": run.rounds, "seconds": run.seconds}
+        options.json.write_text(json.dumps(run.described(facts, {"options": asked}), indent=2) + "\n")
 
 
 def _options() -> argparse.Namespace:

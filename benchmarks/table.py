@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median, quantiles
 from typing import Final
 
@@ -62,6 +62,38 @@ class Measured:
         if self.goal is not None:
             goal = {"bound": self.goal.bound, "at_least": self.goal.at_least, "met": self.met}
         return {"name": self.name, "unit": self.unit, "median": self.value, "rounds": list(self.rounds), "goal": goal}
+
+
+@dataclass(slots=True)
+class Report:
+    """What a bench has found so far: the lines of its table, and what is to be said beside them."""
+
+    rows: list[Measured] = field(default_factory=list, kw_only=True)
+    notes: list[str] = field(default_factory=list, kw_only=True)
+
+    def add(self, name: str, unit: str, rounds: list[float], goal: Goal | None = None) -> None:
+        """Add a line to the table."""
+        self.rows.append(Measured(name, unit, tuple(rounds), goal))
+
+    def print(self, facts: dict[str, str]) -> None:
+        """The machine, the table, the notes."""
+        for name, value in facts.items():
+            say(f"{name:<12} {value}")
+        say()
+        for line in aligned(self.rows):
+            say(line)
+        for note in self.notes:
+            say()
+            say(note)
+
+    def described(self, facts: dict[str, str], beside: dict[str, JSON]) -> dict[str, JSON]:
+        """All of it as JSON, with more beside it."""
+        return {
+            "machine": dict(facts.items()),
+            "measured": [row.described() for row in self.rows],
+            "notes": list(self.notes),
+            **beside,
+        }
 
 
 def say(text: str = "") -> None:
