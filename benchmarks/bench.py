@@ -66,6 +66,7 @@ def arguments(module: str, text: str) -> argparse.ArgumentParser:
     parser.add_argument("--unix", action="store_true", help="Muster listens on a Unix socket, not on TCP")
     parser.add_argument("--folder", type=Path, help="where the homes are made: on a disk (build/)")
     parser.add_argument("--keep", action="store_true", help="leave them there")
+    parser.add_argument("--write", action="store_true", help="put what was found into docs/performance.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where everything is written as JSON (build/)")
     return parser
 

@@ -221,9 +221,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of 2 s a measurement")
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement in each round")
-    parser.add_argument(
-        "--write", action="store_true", help="put what was found into docs/performance.md and its chart"
-    )
     options = parser.parse_args()
     if options.rounds < 1 or options.seconds <= 0 or options.workers < 1 or options.subjects < 10:
         parser.error("--rounds, --seconds and --workers are more than 0, --subjects at least 10")

@@ -157,9 +157,6 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = arguments("profile", __doc__ or "")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each of the four cases")
-    parser.add_argument(
-        "--write", action="store_true", help="put what was found into docs/performance.md and its chart"
-    )
     options = parser.parse_args()
     if options.seconds <= 0 or options.workers < 1 or options.subjects < 10:
         parser.error("--seconds and --workers are more than 0, --subjects at least 10")

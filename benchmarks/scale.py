@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks import logs, workload
-from benchmarks.bench import BUILD, Bench, arguments, ran
+from benchmarks import logs, page, workload
+from benchmarks.bench import BUILD, PAGE, Bench, arguments, ran
 from benchmarks.load import OR_REFUSED, Found
 from benchmarks.machine import Refused
 from benchmarks.servers import Muster, decisions
@@ -221,7 +221,9 @@ def main() -> int:
         scale = Scale(bench, options.rounds, options.seconds, goal_at=1_000_000)
         measured(scale, sizes, options.subjects, options.people, options.sweep)
 
-    code, _ = ran(options, "bench-scale", room(sizes, options.people), run)
+    code, bench = ran(options, "bench-scale", room(sizes, options.people), run)
+    if bench is not None and options.write:
+        page.rewrite(PAGE, "scale", page.measured(options.json or BUILD / "bench-scale.json"))
     return code
 
 

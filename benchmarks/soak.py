@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import linear_regression, median
 from typing import Final
 
-from benchmarks import workload
-from benchmarks.bench import Bench, arguments, ran
+from benchmarks import page, workload
+from benchmarks.bench import BUILD, PAGE, Bench, arguments, ran
 from benchmarks.load import OR_REFUSED, Found, Target
 from benchmarks.machine import Refused
 from benchmarks.processes import Taken
@@ -195,7 +195,9 @@ def _overloaded(soak: Soak, capacity: float, seconds: float, connections: int) -
 def main() -> int:
     """Measure, print, write."""
     options = _options()
-    code, _ = ran(options, "soak", _ROOM, lambda run: measured(run, options))
+    code, bench = ran(options, "soak", _ROOM, lambda run: measured(run, options))
+    if bench is not None and options.write:
+        page.rewrite(PAGE, "soak", page.measured(options.json or BUILD / "soak.json"))
     return code
 
 

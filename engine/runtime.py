@@ -71,6 +71,11 @@ class Shared:
         """Where the worker that submits checkpoints tells the others how its witnesses do."""
         return self.socket.with_name("witnesses.json")
 
+    @property
+    def callers(self) -> Path:
+        """Where all workers count how often each caller asks."""
+        return self.socket.with_name("callers")
+
 
 @dataclass(slots=True, kw_only=True)
 class Runtime:

@@ -1,16 +1,22 @@
 """Who is refused before anything is decided: callers that ask too often, and whoever comes when too much waits.
 
-Pure: no clock and no thread. `now` is seconds of any one monotonic clock. Both belong to one worker process.
+No clock and no thread: `now` is seconds of any one monotonic clock. Admission belongs to one worker; the buckets of
+callers are shared by all workers of a service.
 """
 
 from __future__ import annotations
 
 import math
+import mmap
+import os
 from collections import OrderedDict
+from hashlib import blake2b
 from itertools import islice
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 BUCKETS: Final = 10_000
+ROWS: Final = 16_384
 _LOOKED_AT: Final = 8
 _ROUNDING: Final = 1e-9  # who waited as long as they were told is not refused for the last bit of a float
 
@@ -20,43 +26,102 @@ CEILING: Final = 1024
 _WINDOW_SECONDS: Final = 0.2
 
 
-class RateLimits:
-    """A token bucket for each caller.
+class Buckets(Protocol):
+    """The instant at which each caller's bucket is full again. A full bucket carries no information."""
 
-    A bucket is one number: the instant at which it is full again. A full bucket carries no information, and whoever has
-    not asked for longest is full unless 10,000 others asked while theirs filled; so of the eight least recently seen
-    the fullest is forgotten when there is no room. A caller that is refused is seen, and not forgotten for it.
-    """
+    def get(self, key: str) -> float | None:
+        """None where nothing is known."""
 
-    def __init__(self, rate_per_s: float, burst: int) -> None:
-        """`rate_per_s` tokens come each second, `burst` fit into a bucket; a rate of 0 refuses nobody."""
-        if not (math.isfinite(rate_per_s) and rate_per_s >= 0 and burst >= 1):
-            raise ValueError(f"a rate of 0 or more and a burst of 1 or more, not {rate_per_s} and {burst}")
-        self._interval = 1 / rate_per_s if rate_per_s else 0.0
-        self._slack = (
-            burst - 1
-        ) * self._interval + 1e-9  # who waited as long as was said is not refused for a rounding
+    def put(self, key: str, full_at: float) -> None:
+        """Remember; where there is no room the fullest of eight is forgotten."""
+
+
+class OwnBuckets:
+    """Of one process. Whoever has not asked for longest is full unless 10,000 others asked while theirs filled."""
+
+    def __init__(self) -> None:
         # A plain dict walks over what was deleted at its front: 7 us a stranger at the bound, against 2.
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many buckets are remembered."""
+        """How many are remembered."""
         return len(self._full_at)
+
+    def get(self, key: str) -> float | None:
+        """See Buckets."""
+        return self._full_at.get(key)
+
+    def put(self, key: str, full_at: float) -> None:
+        """See Buckets; whoever asks, refused or not, was seen last."""
+        if key not in self._full_at and len(self._full_at) >= BUCKETS:
+            oldest = islice(self._full_at.items(), _LOOKED_AT)
+            del self._full_at[min(oldest, key=lambda bucket: bucket[1])[0]]
+        self._full_at[key] = full_at
+        self._full_at.move_to_end(key)
+
+
+class SharedBuckets:
+    """Of all workers of a service: a table in a file that each of them maps.
+
+    A row is 16 bytes: a hash of the key, and the instant. There is no lock, so that a worker which hangs stops nobody:
+    two who take a token at the very same moment may take one for two.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Make the file where nobody has yet; raises OSError."""
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.ftruncate(file, 16 * ROWS)  # of a file that has this size already it changes nothing
+            table = memoryview(mmap.mmap(file, 16 * ROWS))
+        finally:
+            os.close(file)
+        self._hashes, self._instants = table.cast("Q"), table.cast("d")
+
+    def get(self, key: str) -> float | None:
+        """See Buckets."""
+        hashed = _hash(key)
+        row = self._row(hashed)
+        return self._instants[row + 1] if self._hashes[row] == hashed else None
+
+    def put(self, key: str, full_at: float) -> None:
+        """See Buckets."""
+        hashed = _hash(key)
+        row = self._row(hashed)
+        self._hashes[row], self._instants[row + 1] = hashed, full_at
+
+    def _row(self, hashed: int) -> int:
+        """Where a key is; or else the fullest of the places that it may have."""
+        rows = [2 * ((hashed + step) % ROWS) for step in range(_LOOKED_AT)]
+        for row in rows:
+            if self._hashes[row] == hashed:
+                return row
+        return min(rows, key=lambda row: self._instants[row + 1])
+
+
+def _hash(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
+
+
+class RateLimits:
+    """A token bucket for each caller. A caller that is refused is seen, and not forgotten for it."""
+
+    def __init__(self, rate_per_s: float, burst: int, buckets: Buckets | None = None) -> None:
+        """`rate_per_s` tokens come each second, `burst` fit into a bucket; a rate of 0 refuses nobody."""
+        if not (math.isfinite(rate_per_s) and rate_per_s >= 0 and burst >= 1):
+            raise ValueError(f"a rate of 0 or more and a burst of 1 or more, not {rate_per_s} and {burst}")
+        self._interval = 1 / rate_per_s if rate_per_s else 0.0
+        self._slack = (burst - 1) * self._interval
+        self._buckets = OwnBuckets() if buckets is None else buckets
 
     def allow(self, key: str, now: float) -> float:
         """Take a token: 0.0, or the seconds until there is one."""
         if not self._interval:
             return 0.0
-        full_at = max(self._full_at.pop(key, now), now)
+        full_at = max(self._buckets.get(key) or now, now)
         wait = full_at - now - self._slack
-        if wait > _ROUNDING:
-            self._full_at[key] = full_at
-            return wait
-        if len(self._full_at) >= BUCKETS:
-            oldest = islice(self._full_at.items(), _LOOKED_AT)
-            del self._full_at[min(oldest, key=lambda bucket: bucket[1])[0]]
-        self._full_at[key] = full_at + self._interval
-        return 0.0
+        refused = wait > _ROUNDING
+        self._buckets.put(key, full_at if refused else full_at + self._interval)
+        return wait if refused else 0.0
 
 
 def retry_after(seconds: float) -> str:

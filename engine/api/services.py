@@ -14,7 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from engine.access import tokens
 from engine.access.caller import TENANT_HEADER, Caller, operator
 from engine.access.gate import AccessGate
-from engine.api.limits import Admission, RateLimits
+from engine.api.limits import Admission, RateLimits, SharedBuckets
 from engine.api.metrics import measured
 from engine.content.library import Library
 from engine.content.site import Site
@@ -54,6 +54,8 @@ from ledger.store import States
 
 VERSION = metadata.version("muster")
 OPERATOR_SCOPE = "muster.operator"
+GATEWAY_SCOPE = "muster.gateway"
+"""In the scope of what comes by a gateway's own socket: (tenant, name of the profile)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,7 @@ class Services:
         metrics.watch("muster_opa_restarts", lambda: runtime.opa_restarts)
         if isinstance(runtime.ledger, SqliteLedger):  # else its own process counts
             runtime.ledger.measured = metrics.committed
+        buckets = SharedBuckets(runtime.shared.callers) if runtime.shared is not None else None
         return cls(
             runtime=runtime,
             writer=writer,
@@ -134,7 +137,7 @@ class Services:
             checkpoints=witnesses.checkpoints,
             witnesses=witnesses,
             metrics=metrics,
-            limits=RateLimits(settings.caller_rate, settings.caller_burst),
+            limits=RateLimits(settings.caller_rate, settings.caller_burst, buckets),
             admission=admission,
             tracing=traces.start(settings.traces_endpoint, version=VERSION),
         )

@@ -10,7 +10,7 @@ OpaError
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 Cause: TypeAlias = Literal[
     "opa-down",  # no OPA is running, or it went away while it was asked
@@ -20,17 +20,8 @@ Cause: TypeAlias = Literal[
     "bad-shape",  # it answered with what is no answer: a float, a wrong type, a key nobody asked for
     "wrong-revision",  # it answered from another bundle than the one asked
     "overloaded",  # too much waits already
+    "no-keys",  # it was not asked: who is asking cannot be told now
 ]
-
-CAUSES: Final[tuple[Cause, ...]] = (
-    "opa-down",
-    "timeout",
-    "opa-error",
-    "undefined",
-    "bad-shape",
-    "wrong-revision",
-    "overloaded",
-)
 
 
 class OpaError(Exception):

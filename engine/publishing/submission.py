@@ -122,7 +122,7 @@ class Submission:
         except (TimeoutError, httpx.TimeoutException) as exc:
             raise NoUse(f"it does not answer within {ANSWER_SECONDS:.0f} s") from exc
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError) as exc:
-            raise NoUse(f"it cannot be reached: {exc or type(exc).__name__}") from exc
+            raise NoUse(f"it cannot be reached: {str(exc) or type(exc).__name__}") from exc
 
 
 def client() -> httpx.AsyncClient:

@@ -105,3 +105,13 @@ def test_depth_has_an_end() -> None:
             deep = [deep]
         with pytest.raises(CanonicalError):
             canonical.encode(deep)
+
+
+@given(_documents(_SCALARS | _FLOATS), _documents(_SCALARS))
+def test_what_was_encoded_before_is_taken_as_it_is(inner: object, beside: object) -> None:
+    """A part that is given as its bytes makes the same bytes as the part itself, by either path."""
+    made = canonical.Encoded(canonical.encode(inner))
+    whole = {"a": made.part(), "b": [beside, made.part()]}
+    expected = canonical.encode_slowly({"a": inner, "b": [beside, inner]})
+    assert canonical.encode(whole) == canonical.encode_slowly(whole) == expected
+    assert canonical.encode(made.value()) == made

@@ -6,18 +6,20 @@ import heapq
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.api import limits
-from engine.api.limits import Admission, RateLimits, retry_after
+from engine.api.limits import Admission, OwnBuckets, RateLimits, SharedBuckets, retry_after
 
 
-def test_a_burst_passes_and_then_the_rate() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_burst_passes_and_then_the_rate(shared: bool, tmp_path: Path) -> None:
     """Five at once, then two a second; who waited as long as was said passes."""
-    rate = RateLimits(2, 5)
+    rate = RateLimits(2, 5, SharedBuckets(tmp_path / "callers") if shared else None)
     assert [rate.allow("a", 100.0) for _ in range(5)] == [0.0] * 5
     wait = rate.allow("a", 100.0)
     assert wait == pytest.approx(0.5)
@@ -28,11 +30,32 @@ def test_a_burst_passes_and_then_the_rate() -> None:
     assert rate.allow("a", 200.0) > 0
 
 
+def test_workers_share_the_buckets_of_a_file(tmp_path: Path) -> None:
+    """Whichever of them is asked takes from the same bucket; each caller has their own."""
+    one, two = (RateLimits(1, 4, SharedBuckets(tmp_path / "callers")) for _ in range(2))
+    assert [limit.allow("a", 50.0) for limit in (one, two, two, one)] == [0.0] * 4
+    assert one.allow("a", 50.0) == two.allow("a", 50.0) == pytest.approx(1.0)
+    assert two.allow("b", 50.0) == 0.0
+    assert two.allow("a", 51.0) == 0.0
+    assert one.allow("a", 51.0) > 0
+
+
+def test_a_full_table_forgets_the_fullest(tmp_path: Path) -> None:
+    """Three times as many strangers as there are rows: who is out of tokens stays so, and no stranger is refused."""
+    rate = RateLimits(0.001, 3, SharedBuckets(tmp_path / "callers"))
+    for _ in range(3):
+        assert rate.allow("empty", 1.0) == 0.0
+    for n in range(3 * limits.ROWS):
+        assert rate.allow(f"stranger {n}", 1.0) == 0.0
+    assert rate.allow("empty", 1.0) > 0
+
+
 def test_a_rate_of_zero_refuses_nobody_and_remembers_nobody() -> None:
     """Off is off."""
-    rate = RateLimits(0, 1)
+    buckets = OwnBuckets()
+    rate = RateLimits(0, 1, buckets)
     assert [rate.allow("a", 0.0) for _ in range(1000)] == [0.0] * 1000
-    assert len(rate) == 0
+    assert len(buckets) == 0
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(-1, 1), (1, 0), (float("nan"), 1), (float("inf"), 1)])
@@ -67,7 +90,8 @@ def test_nobody_gets_more_than_burst_and_rate(rate: float, burst: int, gaps: Seq
 
 def test_buckets_are_bounded_and_a_full_one_is_forgotten_first() -> None:
     """Twelve thousand strangers pass by, and whoever is out of tokens is still out of them."""
-    rate = RateLimits(1, 2)
+    buckets = OwnBuckets()
+    rate = RateLimits(1, 2, buckets)
     now = 0.0
     for _ in range(3):
         rate.allow("busy", now)
@@ -76,7 +100,7 @@ def test_buckets_are_bounded_and_a_full_one_is_forgotten_first() -> None:
         assert rate.allow(f"stranger {n}", now) == 0.0
         if n % 100 == 0:
             rate.allow("busy", now)
-    assert len(rate) == limits.BUCKETS
+    assert len(buckets) == limits.BUCKETS
     assert rate.allow("busy", now) == 0.0
     assert rate.allow("busy", now) > 0
     assert rate.allow("busy", now) > 0

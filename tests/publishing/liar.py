@@ -55,6 +55,7 @@ class Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # every witness is asked at once; with 5 the kernel lets some wait for seconds
     liar: Liar
 
     def handle_error(self, request: Any, client_address: Any) -> None:
