@@ -6,7 +6,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.api import credentials, decisions, learning, ledger, operations, people, problems, upkeep
+from engine.access.discovery import Way
+from engine.access.keysets import KeySets
+from engine.api import authzen, credentials, decisions, gateway, learning, ledger, operations, people, problems, upkeep
+from engine.api.gateway import Gateways
 from engine.api.hot import HotLane
 from engine.api.reading import Envelope
 from engine.api.services import OPERATOR_SCOPE, Services
@@ -26,9 +29,13 @@ def create_app(runtime: Runtime) -> FastAPI:
         version="1",
         redirect_slashes=False,
     )
-    app.state.services = Services.of(runtime)
+    found = app.state.services = Services.of(runtime)
+    # Plain HTTP is for an issuer on this machine alone, and the build takes no other: see engine.bundling.gateways.
+    way = Way(ca_file=runtime.settings.issuer_ca, plain_http_on_loopback=True)
+    app.state.gateways = Gateways(found, KeySets(way))
+    authzen.install(app, found)
     problems.install(app)
-    for room in (decisions, people, learning, credentials, ledger, upkeep, operations):
+    for room in (decisions, authzen, gateway, people, learning, credentials, ledger, upkeep, operations):
         app.include_router(room.router)
     for pages in (entering, training, lessons, taking, ledger_pages):
         app.include_router(pages.router)
@@ -38,7 +45,7 @@ def create_app(runtime: Runtime) -> FastAPI:
 
 def served(app: FastAPI) -> ASGIApp:
     """The application with the hot lane in front of it."""
-    return HotLane(app, app.state.services)
+    return HotLane(app, app.state.services, app.state.gateways)
 
 
 class OperatorSocket:

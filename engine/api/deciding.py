@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from engine.access.caller import Caller
 from engine.api.services import Services
 from engine.decide.decider import Asking, Decided
 from engine.decide.leases import rendered
+from engine.decide.request import Request
 from engine.errors import Overloaded, TooMany, Undecided
 from engine.observing import stages as at
 from engine.observing.traces import Parent
@@ -38,21 +40,74 @@ async def decided(
     found: Services, asking: Asking, operation: str, target: Person, decide: Callable[[], Awaitable[Decided]]
 ) -> Decided:
     """Decide for a caller who has been authenticated; raises TooMany, Overloaded, Forbidden, Undecided, Unavailable."""
-    caller, began = asking.caller, time.monotonic()
-    wait = found.limits.allow(f"{caller.tenant} {caller.principal}", began)
+    admitted(found, asking.caller)
+    return await in_turn(found, asking, operation, target, decide)
+
+
+def admitted(found: Services, caller: Caller) -> None:
+    """Take one token of the caller's rate; raises TooMany."""
+    wait = found.limits.allow(_bucket(caller), time.monotonic())
     if wait:
         found.metrics.refuse("rate")
         raise TooMany("this caller asks more often than it may", wait)
-    if not found.admission.enter(began):
-        found.metrics.refuse("overload")
-        raise Overloaded("more decisions wait than can be made soon: send it again")
-    try:
+
+
+def owed(found: Services, caller: Caller, more: int) -> None:
+    """Take further tokens, also those that are not there yet: the caller's next call waits until they have come.
+
+    So a call that asks many things is let in like any other, and costs as much as they would cost one by one.
+    """
+    bucket, now = _bucket(caller), time.monotonic()
+    for _ in range(more):
+        wait = found.limits.allow(bucket, now)
+        if wait:
+            now += wait
+            found.limits.allow(bucket, now)
+
+
+def _bucket(caller: Caller) -> str:
+    return f"{caller.tenant} {caller.principal}"
+
+
+async def in_turn(
+    found: Services, asking: Asking, operation: str, target: Person, decide: Callable[[], Awaitable[Decided]]
+) -> Decided:
+    """Decide for a caller whose rate allows it; raises Overloaded, Forbidden, Undecided, Unavailable."""
+    with Room(found):
         asking.permit = lambda: found.access.require(asking.caller, operation, target)
         asking.judged_by = await asking.permit()
         asking.stages.mark(at.ACCESS)
         return await decide()
-    finally:
-        found.admission.leave(time.monotonic())
+
+
+class Room:
+    """Room for so many among what is under way, all or none, for as long as it is held; raises Overloaded."""
+
+    __slots__ = ("_entered", "_found", "_places")
+
+    def __init__(self, found: Services, places: int = 1) -> None:
+        self._found, self._places, self._entered = found, places, 0
+
+    def __enter__(self) -> None:
+        admission = self._found.admission
+        while self._entered < self._places:
+            if not admission.enter(time.monotonic()):
+                self._leave()
+                self._found.metrics.refuse("overload")
+                raise Overloaded("more decisions wait than can be made soon: send it again")
+            self._entered += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        for _ in range(self._entered):
+            self._found.admission.leave(time.monotonic())
+
+
+def person(request: Request) -> Person:
+    """Whom a question is about."""
+    return Person(type=request.subject.type, id=request.subject.id)
 
 
 def of_gate(action: str, decided: Decided) -> Told:

@@ -81,7 +81,19 @@ async def read_decision(call: Authenticated, decision_id: str) -> dict[str, Any]
     record = _whole(call, entry)
     asked = record["input"]
     assert isinstance(asked, dict)
-    parts = ("subject", "action", "resource", "context", "scope", "tier", "within")
+    parts = (
+        "subject",
+        "action",
+        "resource",
+        "context",
+        "scope",
+        "tier",
+        "within",
+        "reason",
+        "detail",
+        "route",
+        "asked",
+    )
     return {
         "decision_id": entry.id,
         "index": entry.index,

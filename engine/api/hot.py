@@ -14,7 +14,13 @@ from typing import Any, Final, TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.access.caller import Caller
-from engine.api import deciding, problems
+from engine.adapters.authzen import reading as asked
+from engine.adapters.authzen.metadata import EVALUATION, EVALUATIONS
+from engine.adapters.gateway import answers
+from engine.adapters.gateway.answers import Answer
+from engine.adapters.gateway.asks import PREFIX
+from engine.api import deciding, evaluating, problems
+from engine.api.gateway import Gateways
 from engine.api.reading import BODY_LIMIT, request_id_of
 from engine.api.services import OPERATOR_SCOPE, Services, authenticated
 from engine.decide.decider import Asking, Decided
@@ -25,15 +31,32 @@ from engine.observing.stages import Stages
 from engine.observing.traces import Parent, parent_of
 from ledger import strict
 from ledger.errors import LedgerError, StrictError
-from ledger.model import JSON, Person
+from ledger.model import JSON
 
 _LONGEST_NAME: Final = 1024
 _Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 _Lane: TypeAlias = Callable[["_Call"], Awaitable[bytes]]
+"""Answers 200 with these bytes of JSON, or raises: _Odd for what is for the application behind."""
 
 
 class _Odd(Exception):
     """Nothing for this lane."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Protocol:
+    """One question a request, and how it is asked and answered.
+
+    Bodies of two protocols that are the same bytes need not be the same question: `key` tells them apart, for the
+    lease that a body has led to.
+    """
+
+    key: Callable[[Services, str, bytes], bytes]
+    """(services, tenant, body)"""
+    read: Callable[[bytes], Request]
+    """Raises _Odd, or BadRequest."""
+    decide: Callable[[Services, Request, Asking, bytes], Awaitable[Decided]]
+    written: Callable[[Decided], bytes]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,21 +76,30 @@ class _Call:
 class HotLane:
     """ASGI. Requests to the paths of `lanes` that are as they should be are answered here, all others by `app`."""
 
-    def __init__(self, app: ASGIApp, found: Services) -> None:
+    def __init__(self, app: ASGIApp, found: Services, gateways: Gateways) -> None:
         self._app = app
         self._found = found
-        self._lanes: dict[bytes, _Lane] = {b"/v1/decisions": _decide}
+        self._gateways = gateways
+        self._lanes: dict[bytes, tuple[_Lane, int]] = {
+            b"/v1/decisions": (_one(_OURS), BODY_LIMIT),
+            EVALUATION.encode(): (_one(_AUTHZEN), BODY_LIMIT),
+            EVALUATIONS.encode(): (_evaluations, evaluating.BATCH_LIMIT),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
-        lane = self._lanes.get(scope.get("raw_path") or b"")
+        path: bytes = scope.get("raw_path") or b""
+        if path.startswith(PREFIX) and path[len(PREFIX) : len(PREFIX) + 1] in (b"", b"/"):
+            await self._ask(scope, send)
+            return
+        lane, limit = self._lanes.get(path, (None, 0))
         if lane is None or scope["method"] != "POST" or scope["query_string"] or OPERATOR_SCOPE in scope:
             await self._app(scope, receive, send)
             return
         stages, messages = Stages(), list[Message]()
         request_id = request_id_of(scope)
         try:
-            body = await _whole(receive, messages)
+            body = await _whole(receive, messages, limit)
             call = self._read(scope["headers"], body, request_id, stages)
             answer, status, headers = await lane(call), 200, _JSON
         except _Odd:
@@ -81,6 +113,23 @@ class HotLane:
             await _send(send, response.status_code, response.raw_headers, bytes(response.body), request_id)
             raise  # for the log
         await _send(send, status, headers, answer, request_id)
+
+    async def _ask(self, scope: Scope, send: Send) -> None:
+        """A gateway's ask: whatever the method and the path, and without the body, which may never come."""
+        request_id = request_id_of(scope)
+        try:
+            answer = await self._gateways.http(scope, request_id)
+        except Exception:  # a mistake of ours is no answer of the gate
+            answer = answers.undecided(None, "fault", "not answered, because of a fault of this service")
+            await self._told(scope, send, answer, request_id)
+            raise  # for the log
+        await self._told(scope, send, answer, request_id)
+
+    async def _told(self, scope: Scope, send: Send, answer: Answer, request_id: str) -> None:
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+        if any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in scope["headers"]):
+            headers.append((b"connection", b"close"))  # what comes next here would be taken for the body
+        await _send(send, answer.status, headers, answer.body, request_id)
 
     def _read(self, headers: _Headers, body: bytes, request_id: str, stages: Stages) -> _Call:
         token = kind = origin = traceparent = tracestate = None
@@ -115,37 +164,63 @@ class HotLane:
         return _Call(found=found, asking=asking, body=body, parent=parent)
 
 
-async def _decide(call: _Call) -> bytes:
-    """`POST /v1/decisions`."""
-    found, asking, decider = call.found, call.asking, call.found.decider
-    known = decider.known(call.body, asking)
-    request = None if known is not None else _question(call.body)
-    asking.stages.mark(at.READ)
-    if known is not None:
-        lease, dropped = known
-        person, action = lease.about, lease.action
-    else:
-        assert request is not None
-        person, action = Person(type=request.subject.type, id=request.subject.id), request.action
+def _one(protocol: _Protocol) -> _Lane:
+    """The lane of a protocol that asks one question a request."""
 
-    async def decide() -> Decided:
-        decided = None if known is None else await decider.again(lease, dropped, asking)
-        return decided or await decider.decide(request or _question(call.body), asking, call.body)
+    async def answered(call: _Call) -> bytes:
+        found, asking, decider = call.found, call.asking, call.found.decider
+        key = protocol.key(found, call.tenant, call.body)
+        known = decider.known(key, asking)
+        request = None if known is not None else protocol.read(call.body)
+        asking.stages.mark(at.READ)
+        if known is not None:
+            lease, dropped = known
+            person, action = lease.about, lease.action
+        else:
+            assert request is not None
+            person, action = deciding.person(request), request.action
 
-    with deciding.counted(found, asking, call.parent) as tell:
-        decided = await deciding.decided(found, asking, "decide", person, decide)
-        answer = deciding.document(decided)
-        asking.stages.mark(at.ANSWER)
-        tell(decided, deciding.of_gate(action, decided))
-    return answer
+        async def decide() -> Decided:
+            decided = None if known is None else await decider.again(lease, dropped, asking)
+            return decided or await protocol.decide(found, request or protocol.read(call.body), asking, key)
+
+        with deciding.counted(found, asking, call.parent) as tell:
+            decided = await deciding.decided(found, asking, "decide", person, decide)
+            answer = protocol.written(decided)
+            asking.stages.mark(at.ANSWER)
+            tell(decided, deciding.of_gate(action, decided))
+        return answer
+
+    return answered
+
+
+async def _evaluations(call: _Call) -> bytes:
+    """`POST /access/v1/evaluations`."""
+    return await evaluating.many(call.found, call.asking, call.parent, _json(call.body, evaluating.BATCH_LIMIT))
+
+
+def _own_key(_found: Services, _tenant: str, body: bytes) -> bytes:
+    return b"muster " + body
+
+
+def _own_decide(found: Services, request: Request, asking: Asking, key: bytes) -> Awaitable[Decided]:
+    return found.decider.decide(request, asking, key)
+
+
+def _evaluation(body: bytes) -> Request:
+    return asked.evaluation(_json(body, BODY_LIMIT))
+
+
+def _json(body: bytes, limit: int) -> JSON:
+    try:
+        return strict.read(body, max_bytes=limit)
+    except StrictError:
+        raise _Odd from None
 
 
 def _question(body: bytes) -> Request:
     """The question in a body; raises _Odd for anything that `DecisionBody` would not take."""
-    try:
-        value = strict.read(body, max_bytes=BODY_LIMIT)
-    except StrictError:
-        raise _Odd from None
+    value = _json(body, BODY_LIMIT)
     if type(value) is not dict or not value.keys() <= {"subject", "action", "resource", "context"}:
         raise _Odd
     action = value.get("action")
@@ -180,7 +255,11 @@ def _table(value: JSON) -> dict[str, JSON]:
     return value
 
 
-async def _whole(receive: Receive, messages: list[Message]) -> bytes:
+_OURS: Final = _Protocol(key=_own_key, read=_question, decide=_own_decide, written=deciding.document)
+_AUTHZEN: Final = _Protocol(key=evaluating.key, read=_evaluation, decide=evaluating.decide, written=evaluating.document)
+
+
+async def _whole(receive: Receive, messages: list[Message], limit: int) -> bytes:
     """The body; what was received is kept, for whoever has to read it again."""
     message = await receive()
     messages.append(message)
@@ -189,14 +268,14 @@ async def _whole(receive: Receive, messages: list[Message]) -> bytes:
     else:
         body = b""
         while True:
-            if message["type"] != "http.request" or len(body) + len(message["body"]) > BODY_LIMIT:
+            if message["type"] != "http.request" or len(body) + len(message["body"]) > limit:
                 raise _Odd
             body += message["body"]
             if not message.get("more_body"):
                 break
             message = await receive()
             messages.append(message)
-    if len(body) > BODY_LIMIT:
+    if len(body) > limit:
         raise _Odd
     return body
 

@@ -23,7 +23,7 @@ from ledger.ids import uuid7
 from ledger.model import JSON
 
 BODY_LIMIT = 64 * 1024
-_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+_REQUEST_ID = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -19,7 +19,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundling import capabilities, gates, rules
+from engine.bundling import capabilities, gates, routing, rules
 from engine.bundling.errors import Finding, Invalid
 from engine.bundling.source import Source, read_source
 from engine.opa.binary import OpaBinary
@@ -128,6 +128,8 @@ def _check(policies: Path, read: Source, opa: OpaBinary) -> tuple[dict[str, JSON
     if not in_rules:  # METADATA of rules that cannot be read would only seem to be missing
         metadata = gates.inspect(policies, opa, None if read.findings else read.data)
         findings += metadata.findings
+        if not read.findings:
+            findings += routing.check_gates(read, metadata.data["gates"])
         data = {} if read.findings else {"source": read.data, "metadata": metadata.data}
     return data, sorted(set(findings))
 

@@ -9,6 +9,8 @@ from typing import Any
 import jsonschema_rs
 from jsonschema import Draft202012Validator
 
+from engine.bundling.gateways import Gateway, Issuer
+from engine.bundling.routes import Route
 from engine.bundling.source import scope_modules, track_modules
 from ledger.canonical import JSON
 from ledger.strict import escape
@@ -100,6 +102,25 @@ class Catalogue:
     @property
     def modules(self) -> frozenset[str]:
         return frozenset(self._source["modules"])
+
+    @property
+    def entities(self) -> Mapping[str, Mapping[str, Mapping[str, JSON]]]:
+        """What there is besides people: properties by type and ID; nothing in a source that does not say."""
+        found: Mapping[str, Mapping[str, Mapping[str, JSON]]] = self._source.get("entities", {})
+        return found
+
+    def issuers(self) -> dict[str, Issuer]:
+        """The issuers of users' tokens, by name."""
+        return {name: Issuer.model_validate(said) for name, said in self._source.get("issuers", {}).items()}
+
+    def gateways(self) -> dict[str, Gateway]:
+        """The profiles of gateways, by name."""
+        return {name: Gateway.model_validate(said) for name, said in self._source.get("gateways", {}).items()}
+
+    def routes(self) -> dict[str, list[Route]]:
+        """The route map by group, as it is written; `engine.adapters.gateway.routes` compiles it."""
+        groups = self._source.get("routes", {})
+        return {group: [Route.model_validate(said) for said in routes] for group, routes in groups.items()}
 
     def gate(self, action: str) -> GateInfo | None:
         """The gate of a registered action."""

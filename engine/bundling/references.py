@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, RootModel
 
-from engine.bundling.models import FILES, TIERS, Exports, Module, Persona, Scope, Track
+from engine.bundling.models import TIERS, Exports, Module, Persona, Scope, Track
 from engine.bundling.validate import near
 from engine.bundling.yamlfile import Document
 
@@ -34,7 +34,7 @@ class Reading:
     def need(self, document: str, place: Place, kind: str, name: str) -> bool:
         """Whether a name is defined; notes it where it is not. A broken file is told already, not by this."""
         file = "policies" if kind == "policy" else f"{kind}s"
-        if file in FILES and file not in self.models:
+        if file in self.documents and file not in self.models:
             return False
         prefix = "modules/"
         known = (

@@ -1,16 +1,20 @@
 """The source: a folder of YAML that says what the rules are about. Loads it whole, or tells every mistake at once.
 
-Each file has a model; references between files are checked when all have been read. The result is `data.source`.
+Each file has a model; references between files are checked when all have been read. The result is `data.source`, which
+says nothing of the optional files that are not there: so a revision does not change with what others may write.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.bundling import folder as folders
+from engine.bundling import routing
 from engine.bundling.errors import Finding, Invalid
+from engine.bundling.gateways import OPTIONAL
 from engine.bundling.models import DECIDED, FILES, Module
 from engine.bundling.references import Reading, check
 from engine.bundling.validate import near, validated
@@ -37,6 +41,8 @@ class Source(Reading):
     def data(self) -> dict[str, JSON]:
         """`data.source`, with what is derived from it."""
         dumped = {name: model.model_dump(mode="json", exclude_none=False) for name, model in self.models.items()}
+        for name in OPTIONAL.keys() & self.models.keys() - {"entities"}:  # whose nulls are what somebody wrote
+            dumped[name] = self.models[name].model_dump(mode="json", exclude_none=True)
         about = dumped.pop("source")
         for scope in dumped["scopes"].values():
             scope["takes"] = [{k: v for k, v in take.items() if v is not None} for take in scope["takes"]]
@@ -69,7 +75,8 @@ def read_source(folder: Path, overlay: Path | None = None) -> Source:
             Finding(file=str(folder), line=0, field="", message="is not a folder", hint="set MUSTER_BUNDLE")
         )
         return source
-    for name, model in FILES.items():
+    there = {name: model for name, model in OPTIONAL.items() if os.path.lexists(folder / f"{name}.yaml")}
+    for name, model in {**FILES, **there}.items():
         document = source.documents[name] = read(folder / f"{name}.yaml", f"{name}.yaml")
         found = validated(document, model)
         if found is not None:
@@ -90,7 +97,7 @@ def read_source(folder: Path, overlay: Path | None = None) -> Source:
     for message in folders.odd_files(folder / "i18n"):
         source.stray.append(Finding(file="i18n", line=0, field="", message=message, hint="translations are YAML files"))
     source.words = _words(folder)
-    known = {f"{name}.yaml" for name in FILES} | {"modules", "i18n"}
+    known = {f"{name}.yaml" for name in (*FILES, *OPTIONAL)} | {"modules", "i18n"}
     for path in sorted(folder.iterdir()):
         if path.name not in known and not path.name.startswith("."):
             hint = near(path.name, known)
@@ -98,6 +105,7 @@ def read_source(folder: Path, overlay: Path | None = None) -> Source:
                 Finding(file=path.name, line=0, field="", message="is not a file of a source", hint=hint)
             )
     check(source)
+    routing.check(source)
     return source
 
 

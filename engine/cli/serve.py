@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -16,10 +17,11 @@ from engine.cli.output import UNAVAILABLE, YES, progress
 from engine.cli.setup import build_and_store, make_home
 from engine.entries.tokens import Tokens
 from engine.entries.writer import Once, Writer
-from engine.home import CONTROL_SOCKET, Home, HomeLock, write_private
+from engine.home import Home, HomeLock, write_private
 from engine.opa.binary import OpaBinary
 from engine.runtime import DEFAULT_TENANT, Runtime
 from engine.serving import listening
+from engine.serving.renewing import Certificates
 from engine.settings import Settings
 
 
@@ -34,6 +36,12 @@ def serve(settings: Settings, *, demo: bool, workers: int | None) -> int:
 
 async def _serve(settings: Settings, *, demo: bool, workers: int) -> int:
     home = Home(settings.home)
+    listening.place(settings)  # what is refused is refused before anything is made
+    listening.for_envoy(settings)
+    certificates = None
+    if settings.tls is not None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # "read your files again" may come before anybody listens to it
+        certificates = Certificates.load(settings.tls)
     opa = find_opa(settings)
     if demo and not home.exists():
         progress(f"making a home in {home.path}")
@@ -41,11 +49,11 @@ async def _serve(settings: Settings, *, demo: bool, workers: int) -> int:
         progress(f"the first admin token, shown once: {token}")
     home.check()
     if workers == 1:
-        return await _one(settings, home, opa, demo=demo)
-    return await _many(settings, home, opa, demo=demo, workers=workers)
+        return await _one(settings, home, opa, certificates, demo=demo)
+    return await _many(settings, home, opa, certificates, demo=demo, workers=workers)
 
 
-async def _one(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool) -> int:
+async def _one(settings: Settings, home: Home, opa: OpaBinary, certificates: Certificates | None, *, demo: bool) -> int:
     """Everything in this process."""
     # The application takes longer to import than anything else here to start: meanwhile OPA checks and loads.
     importing = asyncio.get_running_loop().run_in_executor(None, import_module, "engine.serving.service")
@@ -55,19 +63,20 @@ async def _one(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool) ->
 
         if demo:
             await _prepare(runtime)
-        listeners = [listening.listen(settings.listen), listening.control(runtime.folder)]
-        address = listening.address(listeners[0])
-        served = await service.serve(
-            runtime,
-            listeners,
-            runtime.folder / CONTROL_SOCKET,
-            beside=True,
-            listening=lambda: _tell(address, home, demo=demo),
+        sockets = service.Sockets(
+            public=listening.listen(settings),
+            control=listening.control(runtime.folder),
+            gateways=listening.gateways(settings),
+            certificates=certificates,
         )
+        address = listening.address(sockets.public, settings.scheme)
+        served = await service.serve(runtime, sockets, beside=True, listening=lambda: _tell(address, home, demo=demo))
         return YES if served else UNAVAILABLE
 
 
-async def _many(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool, workers: int) -> int:
+async def _many(
+    settings: Settings, home: Home, opa: OpaBinary, certificates: Certificates | None, *, demo: bool, workers: int
+) -> int:
     """A process for the ledger, and several that answer."""
     from engine.serving.parent import Parent
 
@@ -76,7 +85,7 @@ async def _many(settings: Settings, home: Home, opa: OpaBinary, *, demo: bool, w
         if demo:
             async with Runtime(settings=settings, home=home, opa=opa, held=lock) as runtime:
                 await _prepare(runtime)
-        parent = Parent(settings=settings, opa=opa, lock=lock, workers=workers)
+        parent = Parent(settings=settings, opa=opa, lock=lock, workers=workers, certificates=certificates)
         await parent.run(lambda address: _tell(address, home, demo=demo))
     finally:
         lock.release()
@@ -105,7 +114,7 @@ async def _leave_tokens(runtime: Runtime, settings: Settings) -> None:
     """Tokens for a day, one for each role that the demo plays."""
     tokens = Tokens(Writer(runtime))
     caller = operator(DEFAULT_TENANT)
-    lines = [f"export MUSTER_URL='{listening.url(settings.listen)}'"]
+    lines = [f"export MUSTER_URL='{listening.url(settings)}'"]
     for role in ("admin", "app", "gateway", "author", "auditor"):
         principal = Principal(type="system", id=f"demo-{role}")
         secret, _ = await tokens.create(role, principal, "P1D", Once.of(caller, None, role))

@@ -6,6 +6,7 @@ by the ledger as stale, and decided again: three times at most, then there is no
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -17,6 +18,7 @@ from engine.decide.leases import Lease, Leases, rendered
 from engine.decide.record import (
     CERTIFIED,
     GATE,
+    GATEWAY,
     Evaluated,
     canonical_input,
     decision_payload,
@@ -57,6 +59,10 @@ class Asking:
     batch: int | None = None
     leases: list[Outcome] = field(default_factory=list)
     """What became of looking for a lease, each time; that there was one is told by the answer."""
+    via: dict[str, JSON] | None = None
+    """For the record, where a gateway asks."""
+    until: float | None = None
+    """When it is too late to evaluate, by the loop's clock; what then could not be decided is recorded."""
 
     async def may(self, revision: str) -> bool:
         """Whether the caller may ask under this revision; False where another one has become active meanwhile."""
@@ -68,6 +74,21 @@ class Asking:
         """OPA is being asked now, for so many at once."""
         self.stages.mark(at.OPA_QUEUE)
         self.batch = together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What a gateway asks about that is no question to a gate: why, by which route, and about which request.
+
+    `unknowable`: why it cannot be told now who is asking, so that not even that can be decided.
+    """
+
+    gateway: str
+    reason: str
+    detail: str
+    route: dict[str, JSON] | None
+    asked: dict[str, JSON]
+    unknowable: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +126,8 @@ class _Question:
     dropped: tuple[str, ...] = ()
     lease: str | None = None
     """The key of its lease, where there may be one."""
+    failure: CouldNotDecide | None = None
+    """Why it cannot be evaluated."""
 
 
 @dataclass(slots=True)
@@ -132,7 +155,7 @@ class Decider:
         """
 
         def ask() -> _Question:
-            return self._gate_question(request, asking.caller)
+            return self._gate_question(self.facts, request, asking.caller)
 
         return await self._answer(ask, asking, body)
 
@@ -150,6 +173,7 @@ class Decider:
             caller_ref=caller.ref,
             request_id=asking.request_id,
             dropped=dropped,
+            via=asking.via,
         )
         append = Append(
             tenant=lease.tenant,
@@ -180,6 +204,14 @@ class Decider:
             rendered=lease.rendered,
         )
 
+    async def beside(self, said: Beside, asking: Asking) -> Decided:
+        """What becomes of a request that is no question to a gate: mostly a no. Raises Undecided, Unavailable."""
+
+        def ask() -> _Question:
+            return self._beside_question(said, asking.caller)
+
+        return await self._answer(ask, asking)
+
     async def certified(
         self, person: Person, scope: str, tier: str | None, within: str | None, asking: Asking
     ) -> Decided:
@@ -201,11 +233,24 @@ class Decider:
         except CouldNotDecide as exc:
             raise Undecided(exc.cause, exc.detail) from exc
 
-    def _gate_question(self, request: Request, caller: Caller) -> _Question:
+    async def look(self, request: Request, caller: Caller) -> dict[str, JSON]:
+        """What the gate says now, shown and not recorded: never a decision. Raises BadRequest, Undecided, Unavailable.
+
+        Read past what is remembered, since no append will check it. What fails is not held against the caller's own
+        decisions: it is another asker that is quarantined for it.
+        """
+        question = self._gate_question(self.runtime.reader, request, caller)
+        evaluator, asker = question.active.evaluator, f"{caller.principal} (search)"
+        try:
+            return question.check(await evaluator.decide(question.body, caller=asker, action=question.action))
+        except CouldNotDecide as exc:
+            raise Undecided(exc.cause, exc.detail) from exc
+
+    def _gate_question(self, states: States, request: Request, caller: Caller) -> _Question:
         active = self.runtime.active(caller.tenant)
         gate = active.catalogue.gate(request.action)
         asserted = inputs.assert_declared(gate, request)
-        gathered = gather(self.facts, caller.tenant, gate, request, asserted)
+        gathered = gather(states, caller.tenant, gate, request, asserted)
         question: dict[str, JSON] = {
             "subject": gathered.subject,
             "action": asserted.action,
@@ -262,6 +307,32 @@ class Decider:
             about=person,
             action=f"is-certified:{scope}",
             check=shape.certified,
+        )
+
+    def _beside_question(self, said: Beside, caller: Caller) -> _Question:
+        active, about = self.runtime.active(caller.tenant), Person(type="gateway", id=said.gateway)
+        seen = Seen.none(self.facts, caller.tenant)
+        state = seen.person(about.type, about.id)
+        question: dict[str, JSON] = {
+            "subject": inputs.subject_part(None, about.type, about.id, state),
+            "reason": said.reason,
+            "detail": said.detail,
+            "route": said.route,
+            "asked": said.asked,
+            "facts": {},
+            "now": self.runtime.now(caller.tenant),
+        }
+        return _Question(
+            active=active,
+            entrypoint=GATEWAY,
+            input=question,
+            body=canonical.encode(question),
+            reads=seen.reads,
+            checked=seen.reads + caller.seen,
+            about=about,
+            action=f"gateway:{said.reason}",
+            check=shape.gate,
+            failure=None if said.unknowable is None else CouldNotDecide("no-keys", said.unknowable),
         )
 
     async def _answer(self, ask: Callable[[], _Question], asking: Asking, body: bytes | None = None) -> Decided:
@@ -352,6 +423,17 @@ class Decider:
 
     async def _evaluate(self, question: _Question, asking: Asking) -> JSON:
         asking.stages.mark(at.LEASE)
+        if question.failure is not None:
+            raise question.failure
+        if asking.until is None:
+            return await self._ask(question, asking)
+        try:
+            async with asyncio.timeout_at(asking.until):
+                return await self._ask(question, asking)
+        except TimeoutError as exc:
+            raise CouldNotDecide("timeout", "there was no time left to evaluate it") from exc
+
+    async def _ask(self, question: _Question, asking: Asking) -> JSON:
         evaluator = question.active.evaluator
         if question.entrypoint == GATE:
             caller = str(asking.caller.principal)
@@ -369,7 +451,7 @@ class Decider:
             opa=self.runtime.opa,
             capabilities=question.active.capabilities,
             entrypoint=question.entrypoint,
-            input=question.input,
+            input=canonical.Encoded(question.body).part(),
             reads=reads,
             result=result,
         )
@@ -380,6 +462,7 @@ class Decider:
             request_id=asking.request_id,
             dropped=question.dropped,
             undecided={"cause": failure.cause, "detail": failure.detail} if failure else None,
+            via=asking.via,
         )
         valid_until = result.get("valid_until") if result else None
         return Append(

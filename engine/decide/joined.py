@@ -11,7 +11,8 @@ from typing import Final
 from ledger.model import JSON
 
 FIELDS: Final = frozenset({"leans_on", "lease", "now", "caller", "request_id", "dropped"})
-"""All that the payload of a leased decision has, see `record.leased_payload`."""
+"""All that the payload of a leased decision has, see `record.leased_payload`; `via` where a gateway asked."""
+VIA: Final = "via"
 
 
 def is_leased(value: Mapping[str, JSON]) -> bool:
@@ -22,9 +23,12 @@ def is_leased(value: Mapping[str, JSON]) -> bool:
 def whole(leased: Mapping[str, JSON], first: Mapping[str, JSON]) -> dict[str, JSON]:
     """The record of a leased decision, from its payload and the payload of the decision that it leans on.
 
-    The first's record, with the leased one's own instant in the input, its caller, request ID and dropped fields, and
-    `leans_on` and `lease` besides. Of a first that is not there ({}) nothing comes but the instant.
+    The first's record, with the leased one's own instant in the input, its caller, request ID, dropped fields and
+    `via`, and `leans_on` and `lease` besides. Of a first that is not there ({}) nothing comes but the instant.
     """
     asked = first.get("input")
     own = {name: leased.get(name) for name in FIELDS - {"now"}}
-    return {**first, "input": {**(asked if isinstance(asked, dict) else {}), "now": leased.get("now")}, **own}
+    if VIA in leased:
+        own[VIA] = leased[VIA]
+    shared = {name: value for name, value in first.items() if name != VIA}
+    return {**shared, "input": {**(asked if isinstance(asked, dict) else {}), "now": leased.get("now")}, **own}

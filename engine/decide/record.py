@@ -15,6 +15,8 @@ from ledger.reduce import REDUCER
 GATE = "muster/gate/decision"
 CERTIFIED = "muster/certification/certified"
 AWARD = "muster/certification/award"
+GATEWAY = "muster/gateway/decision"
+"""What becomes of a request at a gateway that is no question to a gate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +54,15 @@ def decision_payload(
     request_id: str,
     dropped: tuple[str, ...] = (),
     undecided: dict[str, JSON] | None = None,
+    via: dict[str, JSON] | None = None,
 ) -> dict[str, JSON]:
-    """The payload of a `decision` entry; `undecided` is the cause where there is no result."""
+    """The payload of a `decision` entry; `undecided` is the cause where there is no result.
+
+    `via` is there where a gateway asked: which, by which route, about which request, and what says who the subject is.
+    """
     result = evaluated.result if isinstance(evaluated.result, dict) else {}
     return {
+        **({"via": via} if via is not None else {}),
         **evaluated.payload(),
         "caller": caller.named(caller_ref),
         "request_id": request_id,
@@ -76,12 +83,14 @@ def leased_payload(
     caller_ref: str | None,
     request_id: str,
     dropped: Sequence[str],
+    via: dict[str, JSON] | None = None,
 ) -> dict[str, JSON]:
     """The payload of a `decision` entry that was answered by a lease: all else is as in the entry that it leans on.
 
     `lease` is the lease's key, SHA-256 (hex) of revision and canonical input without `now`: by it the two are joined.
     """
     return {
+        **({"via": via} if via is not None else {}),
         "leans_on": leans_on,
         "lease": lease,
         "now": now,

@@ -69,6 +69,12 @@ LEASED: Final = Family(
 REFUSED: Final = Family(
     name="muster_refused", kind="counter", help="Requests refused before anything was decided", labels=("reason",)
 )
+ASKED: Final = Family(
+    name="muster_gateway_asks",
+    kind="counter",
+    help="What gateways asked, by how it was answered; `unknown-gateway` has no profile",
+    labels=("tenant", "gateway", "route", "outcome"),
+)
 COMMIT: Final = Family(
     name="muster_commit_entries", kind="histogram", help="Entries that one fsync made durable", bounds=SIZES
 )
@@ -93,7 +99,7 @@ LEFT_OUT: Final = Family(
     name="muster_left_out", kind="counter", help="What was counted for series that found no room among the numbers"
 )
 
-ALL: Final = (DECISIONS, UNDECIDED, WHOLE, STAGE, BATCH, LEASED, REFUSED, COMMIT, *WATCHED.values(), LEFT_OUT)
+ALL: Final = (DECISIONS, UNDECIDED, WHOLE, STAGE, BATCH, LEASED, REFUSED, ASKED, COMMIT, *WATCHED.values(), LEFT_OUT)
 
 
 def key(family: Family) -> str:

@@ -47,6 +47,7 @@ class Metrics:
         self._cells = numbers.cells
         self.decisions = Counter(numbers, families.DECISIONS)
         self.undecided = Counter(numbers, families.UNDECIDED)
+        self._asked = Counter(numbers, families.ASKED)
         self._whole = Histogram(numbers, families.WHOLE)
         self._stages: dict[Stage, Histogram] = {stage: Histogram(numbers, families.STAGE, (stage,)) for stage in ORDER}
         self._batch = Histogram(numbers, families.BATCH)
@@ -84,6 +85,10 @@ class Metrics:
     def refuse(self, reason: Refusal) -> None:
         """A request was refused before anything was decided."""
         self._cells[self._refused[reason]] += 1
+
+    def asked(self, tenant: str, gateway: str, route: str, outcome: str) -> None:
+        """A gateway was answered; `route` is empty where the request matched none."""
+        self._cells[self._asked.place((tenant, gateway, route, outcome))] += 1
 
     def committed(self, entries: int) -> None:
         """An fsync made so many entries durable; called by one thread, which may be another than the rest's."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from engine.bundling.catalogue import Catalogue
 from engine.decide import inputs
-from engine.decide.record import AWARD, CERTIFIED, GATE
+from engine.decide.record import AWARD, CERTIFIED, GATE, GATEWAY
 from engine.decide.request import Entity, Request
 from engine.replay.finding import Finding
 from ledger import canonical, instants
@@ -120,7 +120,11 @@ def _held_token(caller: dict[str, JSON], entry: Entry, past: Past) -> bool:
     if caller["token"] is None:
         # The operator owns the home's files and needs no token; some things Muster writes down by itself.
         by_itself = caller["role"] == "muster" and principal["id"] == "muster" and entry.kind in _BY_ITSELF
-        return by_itself or (caller["role"] == "admin" and principal == {"type": "system", "id": "operator"})
+        return (
+            by_itself
+            or _has_a_way_of_its_own(caller, principal, entry)
+            or (caller["role"] == "admin" and principal == {"type": "system", "id": "operator"})
+        )
     token = past.reduction.state(f"token/{caller['token']}")
     if token is None:
         # A person's tokens are erased with them; that somebody was erased is all that can still be seen.
@@ -133,6 +137,14 @@ def _held_token(caller: dict[str, JSON], entry: Entry, past: Past) -> bool:
     earliest = instants.parse(entry.at) - LONGEST_CALL_MS
     ends = [str(token[k]) for k in ("expires_at", "revoked_at") if token.get(k) is not None]
     return same and token["role"] == caller["role"] and all(instants.parse(end) > earliest for end in ends)
+
+
+def _has_a_way_of_its_own(caller: dict[str, JSON], principal: dict[str, JSON], entry: Entry) -> bool:
+    """A gateway that the operator has named by a socket or a certificate needs no token, as the operator does not."""
+    via = _table(entry.value.get("via"))
+    credential = str(via.get("credential")).partition(" ")[0]
+    own = principal == {"type": "system", "id": via.get("gateway")}
+    return caller["role"] == "gateway" and own and credential in ("socket", "certificate")
 
 
 def _coherent(entry: Entry, record: dict[str, JSON]) -> Iterator[str]:
@@ -193,6 +205,8 @@ def _facts(
         facts = inputs.personal_facts(person, scopes=award_scopes, modules=award_modules, waivers=())
         del facts["waivers"]
         expected = {"subject": inputs.subject_part(None, kind, identifier, person), "facts": facts}
+    elif entrypoint == GATEWAY:
+        expected = {"subject": inputs.subject_part(None, kind, identifier, person), "facts": {}}
     else:
         yield f"unknown entrypoint {entrypoint}"
         return

@@ -39,7 +39,7 @@ def _finding(entry: Entry, detail: str) -> Finding:
 
 def _unfit(entry: Entry, first: Entry | None, erasures: Mapping[int, int]) -> Iterator[str]:
     value = entry.value
-    if value.keys() != joined.FIELDS:
+    if value.keys() - {joined.VIA} != joined.FIELDS:
         yield f"it has other fields than a leased decision: {', '.join(sorted(value.keys() ^ joined.FIELDS))}"
     elif first is None:
         yield f"it leans on {value['leans_on']}, which is not in this log"

@@ -61,6 +61,11 @@ class Child:
         status = self._process.returncode
         return f"killed by signal {-status}" if status is not None and status < 0 else f"exit status {status}"
 
+    @property
+    def works(self) -> bool:
+        """Whether it has said that it is ready, and has not ended."""
+        return self._answer.done() and self._answer.exception() is None and not self.ended.is_set()
+
     async def ready(self) -> None:
         """Return once it does its work; raises SetupError, or Busy, with its own sentence, where it cannot."""
         await asyncio.shield(self._answer)

@@ -25,7 +25,8 @@ BEAT_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """`index` says which worker it is; `folder` is its own, `socket` the ledger's; `listeners` are descriptors."""
+    """`index` says which worker it is; `folder` is its own, `socket` the ledger's. `listeners` are descriptors: of a
+    worker the public one, the operator's, and the gateways'; `certificate` is one too (-1: there is no TLS)."""
 
     home: str
     values: dict[str, str]
@@ -33,8 +34,8 @@ class Given:
     index: int
     folder: str
     socket: str
-    control: str
     listeners: list[int]
+    certificate: int = -1
 
     @property
     def settings(self) -> Settings:

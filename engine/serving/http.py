@@ -1,21 +1,38 @@
-"""HTTP in one process: the application under uvicorn, on the public listener and on the operator's own socket."""
+"""HTTP in one process: the application under uvicorn, on each of its listeners."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from engine.api.app import OperatorSocket
+from engine.serving.arriving import TlsServer
+from engine.serving.certificates import Offer
+from engine.serving.crowd import Crowd
+from engine.serving.listening import BACKLOG
 from engine.serving.wire import Protocol
 
 _KEEP_ALIVE_SECONDS = 120
+_TICKS_A_LOOK = 50
+"""uvicorn ticks ten times a second."""
 DRAIN_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A bound socket. `marks` stand in the scope of each request that comes by it; with `offered`, it speaks TLS."""
+
+    socket: socket.socket
+    crowd: Crowd
+    marks: Mapping[str, object]
+    offered: Callable[[], Offer] | None = None
 
 
 def config(app: ASGIApp) -> uvicorn.Config:
@@ -35,17 +52,30 @@ def config(app: ASGIApp) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but for signals: it raises a captured one again when it is done, which would end us before the ledger
-    and OPA are closed."""
+    """uvicorn, but for its listeners and for signals: it raises a captured one again when it is done, which would end
+    us before the ledger and OPA are closed."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, listeners: Sequence[Listener]) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._listeners = listeners
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - as uvicorn has it
         """Listen, and say so."""
-        await super().startup(sockets)
+        await self.lifespan.startup()
+        self.servers = []
+        for each in self._listeners:
+            self.servers.append(await self._serve_on(each))
+        self.started = True
         self.listening.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Besides what uvicorn does: look whether clients take their answers."""
+        if counter % _TICKS_A_LOOK == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self.server_state.connections):
+                cast(Protocol, connection).look(now)
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,14 +87,11 @@ class Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
 
-
-class Split:
-    """The operator's socket and the public one are the same application, but for who is calling."""
-
-    def __init__(self, app: ASGIApp, control: Path) -> None:
-        self.public, self.operator, self.control = app, OperatorSocket(app), str(control)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        server = scope.get("server")
-        inside = server is not None and server[0] == self.control and server[1] is None
-        await (self.operator if inside else self.public)(scope, receive, send)
+    async def _serve_on(self, listener: Listener) -> asyncio.Server:
+        make = partial(Protocol, self.config, self.server_state, crowd=listener.crowd, marks=listener.marks)
+        if listener.offered is not None:
+            tls = TlsServer(
+                listener.socket, listener.crowd, listener.offered, lambda *made: make(offer=made[0], connection=made[1])
+            )
+            return cast(asyncio.Server, tls)  # as far as uvicorn uses one
+        return await asyncio.get_running_loop().create_server(make, sock=listener.socket, backlog=BACKLOG)

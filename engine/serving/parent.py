@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from engine.home import CONTROL_SOCKET, HomeLock
+from engine.home import HomeLock
 from engine.opa.binary import OpaBinary
 from engine.serving import listening
 from engine.serving.child import Child
 from engine.serving.given import Given
 from engine.serving.http import DRAIN_SECONDS
+from engine.serving.renewing import Certificates
 from engine.settings import Settings
 
 _LEDGER: Final = "ledger's process"
@@ -40,18 +41,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Parent:
-    """One service of several processes, under a home's lock that the caller holds."""
+    """One service of several processes, under a home's lock that the caller holds.
+
+    It alone looks at the certificate's files: its workers have what it has in use.
+    """
 
     settings: Settings
     opa: OpaBinary
     lock: HomeLock
     workers: int
+    certificates: Certificates | None
     _children: dict[str, Child] = field(init=False, default_factory=dict)
     _keeping: list[asyncio.Task[None]] = field(init=False, default_factory=list)
     _enough: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _ledger: socket.socket = field(init=False)
     _address: listening.Address = field(init=False)
     _control: socket.socket = field(init=False)
+    _gateways: list[socket.socket] = field(init=False)
 
     async def run(self, told: Callable[[str], None]) -> None:
         """Serve until SIGTERM or SIGINT. `told` is called with the address once all workers listen.
@@ -65,7 +71,13 @@ class Parent:
         self._ledger = listening.bind_unix(self._socket, 0o600)
         self._ledger.listen()
         self._control = listening.control(self.lock.runtime)
-        self._address = listening.Address(self.settings.listen)
+        self._address = listening.Address(self.settings)
+        self._gateways = listening.gateways(self.settings)
+        watching = None
+        if self.certificates is not None:
+            self.certificates.changed = self._tell
+            loop.add_signal_handler(signal.SIGHUP, self.certificates.ask)
+            watching = asyncio.create_task(self.certificates.watch())
         try:
             await self._start([lambda: self._start_ledger()])
             await self._start([lambda index=index: self._start_worker(index) for index in range(self.workers)])  # type: ignore[misc]
@@ -73,6 +85,8 @@ class Parent:
                 told(str(self._address))
             await self._enough.wait()
         finally:
+            if watching is not None:
+                watching.cancel()
             await self._end()
 
     @property
@@ -138,11 +152,20 @@ class Parent:
         return self._child(_LEDGER, "engine.serving.ledger_process", 0, [self._ledger], self._shared)
 
     def _start_worker(self, index: int) -> Child:
+        certificate = -1 if self.certificates is None else self.certificates.handed_over()
         with self._address.for_worker() as public:
-            return self._child(f"worker {index}", "engine.serving.worker", index, [public, self._control], self._shared)
+            listeners = [public, self._control, *self._gateways]
+            name, module = f"worker {index}", "engine.serving.worker"
+            return self._child(name, module, index, listeners, self._shared, certificate)
 
     def _child(
-        self, name: str, module: str, index: int, listeners: list[socket.socket], environment: dict[str, str]
+        self,
+        name: str,
+        module: str,
+        index: int,
+        listeners: list[socket.socket],
+        environment: dict[str, str],
+        certificate: int = -1,
     ) -> Child:
         folder = self.lock.runtime / f"{module.rpartition('.')[2]}-{index}"
         shutil.rmtree(folder, ignore_errors=True)  # the sockets of one that was killed
@@ -155,11 +178,18 @@ class Parent:
             index=index,
             folder=str(folder),
             socket=str(self._socket),
-            control=str(self.lock.runtime / CONTROL_SOCKET),
             listeners=descriptors,
+            certificate=certificate,
         )
-        child = self._children[name] = Child(name, module, given, descriptors, environment)
+        keeps = descriptors if certificate < 0 else [*descriptors, certificate]
+        child = self._children[name] = Child(name, module, given, keeps, environment)
         return child
+
+    def _tell(self) -> None:
+        """Another certificate is in use: tell the workers. One that is just beginning finds that soon by itself."""
+        for child in self._children.values():
+            if child.name != _LEDGER and child.works:
+                child.signal(signal.SIGHUP)
 
     def _stop(self) -> None:
         """End in order; asked twice, workers do not wait for what is under way."""
@@ -177,5 +207,6 @@ class Parent:
         await asyncio.gather(*(child.stop(2 * DRAIN_SECONDS) for child in self._children.values()))
         if ledger is not None:
             await ledger.stop(_LEDGER_SECONDS)
-        for each in (self._address, self._control, self._ledger):
+        self._address.close()
+        for each in (self._control, self._ledger, *self._gateways):
             each.close()

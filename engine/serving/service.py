@@ -8,47 +8,102 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.api.app import create_app, served
-from engine.api.services import Services
+from engine.api.gateway import Gateways
+from engine.api.services import GATEWAY_SCOPE, OPERATOR_SCOPE, Services
 from engine.observing.metrics import Metrics
 from engine.runtime import Runtime
-from engine.serving.http import Server, Split, config
+from engine.serving import crowd
+from engine.serving.crowd import Crowd
+from engine.serving.http import DRAIN_SECONDS, Listener, Server, config
+from engine.serving.renewing import Certificates
+from engine.settings import Settings
 from engine.training.keeper import Keeper
+
+if TYPE_CHECKING:
+    from grpc import aio
 
 _REFRESH_SECONDS = 1.0
 
 
-async def serve(
-    runtime: Runtime, listeners: Sequence[socket.socket], control: Path, *, beside: bool, listening: Callable[[], None]
-) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """Where one process listens. `gateways` are in the order of the settings; `certificates` are the public one's."""
+
+    public: socket.socket
+    control: socket.socket
+    gateways: Sequence[socket.socket]
+    certificates: Certificates | None
+
+
+async def serve(runtime: Runtime, sockets: Sockets, *, beside: bool, listening: Callable[[], None]) -> bool:
     """Serve until SIGTERM or SIGINT; whether it ever listened. `listening` is called when it does.
 
     `beside`: whether this process also keeps time's entries, checkpoints and witnesses; one of a service's does.
     """
     app = create_app(runtime)
     _settle_down()
-    server = Server(config(Split(served(app), control)))
+    listeners = _listeners(runtime.settings, sockets)
+    server = Server(config(served(app)), listeners)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     found: Services = app.state.services
+    gateways: Gateways = app.state.gateways
+    await gateways.begin()
+    envoy = await _for_envoy(runtime.settings, gateways, sockets.certificates)
     aside = (Keeper(found.attempts), found.checkpoints, found.witnesses) if beside else ()
-    running = [asyncio.create_task(what.run()) for what in aside]
+    running = [asyncio.create_task(what.run()) for what in (*aside, gateways)]
+    if sockets.certificates is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sockets.certificates.ask)
+        running.append(asyncio.create_task(sockets.certificates.watch()))
     if runtime.settings.metrics_dir is not None:
         running.append(asyncio.create_task(_refresh(found.metrics)))
     told = asyncio.create_task(_tell(server, listening))
     try:
-        await server.serve(sockets=list(listeners))
+        await server.serve(sockets=[each.socket for each in listeners])
     finally:
         for task in (*running, told):
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*running, told, return_exceptions=True)
+        if envoy is not None:
+            await envoy.stop(DRAIN_SECONDS)
+        await gateways.keysets.close()
         found.metrics.close()
         if found.tracing is not None:
             await asyncio.to_thread(found.tracing.close)
     return server.started
+
+
+async def _for_envoy(settings: Settings, gateways: Gateways, certificates: Certificates | None) -> aio.Server | None:
+    """Listen for Envoy, where that is wanted; gRPC is not loaded where it is not."""
+    if settings.envoy_listen is None:
+        return None
+    from engine.serving import envoy
+
+    return await envoy.serve(gateways, str(settings.envoy_listen), certificates)
+
+
+def _listeners(settings: Settings, sockets: Sockets) -> list[Listener]:
+    """Each socket with its room, and with what says who comes by it."""
+    public, each = crowd.shares(crowd.room(), len(sockets.gateways))
+    certificates = sockets.certificates
+    return [
+        Listener(
+            socket=sockets.public,
+            crowd=Crowd(public),
+            marks={},
+            offered=None if certificates is None else lambda: certificates.offer,
+        ),
+        Listener(socket=sockets.control, crowd=Crowd(None), marks={OPERATOR_SCOPE: True}),
+        *(
+            Listener(socket=bound, crowd=Crowd(each), marks={GATEWAY_SCOPE: (gateway.tenant, gateway.name)})
+            for gateway, bound in zip(settings.gateway_sockets, sockets.gateways, strict=True)
+        ),
+    ]
 
 
 def _settle_down() -> None:

@@ -1,27 +1,44 @@
 """HTTP/1.1 on one connection: uvicorn's protocol over llhttp, with the bounds that it lacks.
 
 A request's head is bounded in bytes and lines, its framing in bytes, head and body in time, and so is what waits behind
-it; a connection that says nothing is closed. There are no trailers, and nobody is switched to another protocol. What is
-no HTTP is answered by a problem document like every other mistake.
+it; a connection that says nothing is closed, and so is one that does not take its answers. There are no trailers, and
+nobody is switched to another protocol. What is no HTTP is answered by a problem document like every other mistake. All
+of that holds over TLS as well; what the connection says of itself is worked out once, when it is made.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
+import ssl
 from asyncio import TimerHandle
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from engine.api import problems
+from engine.serving.certificates import Offer
+from engine.serving.crowd import Crowd
+from engine.serving.presented import extension
+from engine.serving.taking import acknowledged
 
 HEAD_BYTES: Final = 32 * 1024
 HEAD_LINES: Final = 128
 HEAD_SECONDS: Final = 10.0
 WHOLE_SECONDS: Final = 60.0
+TAKE_SECONDS: Final = 60.0
+TAKE_BYTES: Final = 48 * 1024
+"""Of an answer that waits to be taken a client takes as much in TAKE_SECONDS, or all of it."""
+BUFFER_BYTES: Final = 64 * 1024
 MOST_WAITING: Final = 16
 _FRAMING: Final = 8
 """So many bytes of chunk sizes and line ends a body may have for each of its own: chunks of one byte have six."""
+
+_log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -31,20 +48,90 @@ class Refused(Exception):
 class Protocol(HttpToolsProtocol):
     """See the module."""
 
-    _begun = _in_head = _ended = False
+    made = False
+    """Whether there is a connection, or was one."""
+    _begun = _in_head = _ended = _inside = False
     _received = _head = _body = 0
     _why = (400, "")
     _timer: TimerHandle | None = None
+    _until: TimerHandle | None = None
+    _waits: tuple[float, int] | None = None
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        *,
+        crowd: Crowd,
+        marks: Mapping[str, object],
+        offer: Offer | None = None,
+        connection: socket.socket | None = None,
+    ) -> None:
+        """`marks` stand in the scope of each request. `crowd` is entered here, unless a handshake (made with `offer`,
+        over `connection`) has come before, and left here."""
+        super().__init__(config, server_state, {})
+        self._crowd, self._offer, self._connection = crowd, offer, connection
+        self._marks: dict[str, Any] = dict(marks)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request, and not for ever."""
+        self.made = True
         super().connection_made(transport)
+        self._inside = self._offer is not None or self._crowd.enter()
+        if not self._inside or not self._known(transport):
+            transport.abort()
+            return
         self._await(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._rest()
+        if self._until is not None:
+            self._until.cancel()
+        if self._inside:
+            self._crowd.leave()
         super().connection_lost(exc)
+
+    def dismiss(self) -> None:
+        """There will be no connection."""
+        self.parser = None  # type: ignore[assignment]  # it refers to us, as we do to it
+
+    def _known(self, transport: asyncio.Transport) -> bool:
+        """Note who the other side is, where there is TLS; whether it can be known."""
+        connection = transport.get_extra_info("ssl_object")
+        if self._offer is None or not isinstance(connection, ssl.SSLObject):
+            return self._offer is None
+        transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        try:
+            found, seconds = extension(connection, self._offer)
+        except ValueError as exc:
+            _log.warning("a client's certificate cannot be read: %s", exc)
+            return False
+        self._marks["extensions"] = {"tls": found}
+        if seconds is not None:
+            if seconds <= 0:
+                return False
+            self._until = self.loop.call_later(seconds, self.shutdown)
+        return True
+
+    def resume_writing(self) -> None:
+        """The client takes its answer."""
+        self._waits = None
+        super().resume_writing()
+
+    def look(self, now: float) -> None:
+        """Cut off who does not take its answers; called every few seconds."""
+        if self._connection is None:
+            waiting = self.transport.get_write_buffer_size()
+            taken = -waiting
+        else:
+            waiting, taken = acknowledged(self._connection)
+        if not waiting:
+            self._waits = None
+        elif self._waits is None or taken - self._waits[1] >= TAKE_BYTES:
+            self._waits = now, taken
+        elif now - self._waits[0] >= TAKE_SECONDS:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take what came. Most requests come whole: only for the rest of one a timer runs."""
@@ -65,6 +152,8 @@ class Protocol(HttpToolsProtocol):
         self._begun = self._in_head = True
         self._received = self._head = self._body = 0
         super().on_message_begin()
+        if self._marks:
+            self.scope.update(self._marks)  # type: ignore[typeddict-item]
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""

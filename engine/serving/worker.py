@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from engine.opa.errors import OpaError
 from engine.runtime import Runtime, Shared
 from engine.serving import given
 from engine.serving.given import Given
-from engine.serving.service import serve
+from engine.serving.renewing import Certificates
+from engine.serving.service import Sockets, serve
 from ledger.errors import LedgerError
 
 
@@ -26,15 +28,18 @@ async def work(told: Given) -> int:
     settings = told.settings
     opa = binary.find(Path(told.opa), settings.cache)
     shared = Shared(runtime=Path(told.folder), socket=Path(told.socket))
-    listeners = [socket.socket(fileno=number) for number in told.listeners]
+    public, control, *gateways = (socket.socket(fileno=number) for number in told.listeners)
+    certificates = None if settings.tls is None else Certificates.taken_over(settings.tls, told.certificate)
+    sockets = Sockets(public=public, control=control, gateways=gateways, certificates=certificates)
     async with Runtime(settings=settings, home=Home(settings.home), opa=opa, shared=shared) as runtime:
-        served = await serve(runtime, listeners, Path(told.control), beside=told.index == 0, listening=given.ready)
+        served = await serve(runtime, sockets, beside=told.index == 0, listening=given.ready)
         beating.cancel()
         return 0 if served else 3
 
 
 def main() -> int:
     """Returns the exit status."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # whoever serves listens to it
     told = given.take()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -16,6 +16,8 @@ from . import canonical, entries
 from .errors import Invalid
 
 FIELDS: Final = frozenset({"leans_on", "lease", "now", "caller", "request_id", "dropped"})
+_VIA: Final = "via"
+"""The one field that only some have: those that a gateway asked for."""
 _GATE: Final = "muster/gate/decision"
 _KEPT: Final = 1024
 
@@ -83,7 +85,7 @@ def first(index: int, kind: str, value: dict[str, Any] | None) -> First:
 
 def wrong(index: int, value: dict[str, Any], found: First | None) -> Iterator[str]:
     """Why the leased decision at an index may not lean on this one; whom they are about is the caller's to compare."""
-    if value.keys() != FIELDS:
+    if value.keys() - {_VIA} != FIELDS:
         yield "it has other fields than a leased decision"
     if found is None:
         yield f"it leans on {value['leans_on']}, which is not here"
@@ -108,11 +110,11 @@ def _lifetime(now: Any, found: First) -> Iterator[str]:
 
 def joined(value: dict[str, Any], first_value: dict[str, Any] | None) -> dict[str, Any]:
     """The payload as it would be without the lease; without a first it has an instant and an author, and no more."""
-    record = dict(first_value or {})
+    record = {name: part for name, part in (first_value or {}).items() if name != _VIA}
     asked = record.get("input")
     record["input"] = (dict(asked) if isinstance(asked, dict) else {}) | {"now": value.get("now")}
     record |= {name: value.get(name) for name in ("caller", "request_id", "dropped", "leans_on", "lease")}
-    return record
+    return record | ({_VIA: value[_VIA]} if _VIA in value else {})
 
 
 class Firsts:

@@ -32,6 +32,8 @@ BELOW = {
         "ledger", "engine.opa", "engine.bundling", "engine.content", "engine.runtime", "engine.access", "engine.decide",
         "engine.entries",
     },
+    "engine.adapters": {"ledger", "engine.bundling", "engine.access", "engine.decide"},
+    "engine.gateways": set(),
     "engine.publishing": {"ledger", "engine.runtime", "engine.access", "engine.entries", "engine.publishing.outside"},
     "engine.observing": set(),
     "engine.credentials": {"ledger", "engine.content"},
@@ -40,16 +42,17 @@ BELOW = {
     "engine.upkeep": {"ledger", "engine.publishing.outside"},
     "engine.api": {
         "ledger", "engine.content", "engine.credentials", "engine.runtime", "engine.access", "engine.decide",
-        "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside", "engine.upkeep",
-        "engine.observing",
+        "engine.adapters", "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside",
+        "engine.upkeep", "engine.observing",
     },
     "engine.web": {
         "ledger", "engine.api", "engine.content", "engine.credentials", "engine.runtime", "engine.access",
         "engine.decide", "engine.entries", "engine.training", "engine.publishing", "engine.publishing.outside",
     },
-    "engine.api.app": {"engine.api", "engine.web", "engine.runtime"},
+    "engine.api.app": {"engine.api", "engine.web", "engine.runtime", "engine.access"},
     "engine.serving": {
         "ledger", "engine.opa", "engine.runtime", "engine.training", "engine.api", "engine.api.app", "engine.observing",
+        "engine.access", "engine.adapters",
     },
 }  # fmt: skip
 """What each room may import besides itself; `engine.errors`, `engine.settings` and `engine.home` are everybody's."""

@@ -28,9 +28,9 @@ _everyone := {"gates.read"}
 _known := object.keys(_operations) - {"learner-session"}
 
 _operations := {
-	"gateway": {"decide", "decision.read", "certified.ask", "training.next"},
+	"gateway": {"decide", "search", "decision.read", "certified.ask", "training.next"},
 	"app": {
-		"decide", "decision.read", "certified.ask", "training.next", "subject.read", "change_window.create",
+		"decide", "search", "decision.read", "certified.ask", "training.next", "subject.read", "change_window.create",
 		"session.create", "attempt.report", "badge.read",
 	},
 	"author": {"subject.read", "result.import", "module.read", "regrade.propose"},
@@ -39,11 +39,12 @@ _operations := {
 		"training.read", "badge.read", "statement.read",
 	},
 	"admin": {
-		"decide", "decision.read", "certified.ask", "training.next", "subject.write", "subject.read", "result.import",
-		"change_window.create", "waiver.create", "certification.revoke", "token.create", "token.list", "token.revoke",
-		"policy.activate", "ledger.read", "ledger.verify", "ledger.checkpoint", "ledger.copy", "log.rotate", "alarm.clear",
-		"hold.place", "subject.erase", "clock.adjust", "session.create", "training.read", "badge.read", "statement.read",
-		"module.read", "regrade.propose", "regrade.review", "accommodation.grant", "ledger.rebuild",
+		"decide", "search", "decision.read", "certified.ask", "training.next", "subject.write", "subject.read",
+		"result.import", "change_window.create", "waiver.create", "certification.revoke", "token.create",
+		"token.list", "token.revoke", "policy.activate", "ledger.read", "ledger.verify", "ledger.checkpoint",
+		"ledger.copy", "log.rotate", "alarm.clear", "hold.place", "subject.erase", "clock.adjust", "session.create",
+		"training.read", "badge.read", "statement.read", "module.read", "regrade.propose", "regrade.review",
+		"accommodation.grant", "ledger.rebuild",
 	},
 	"person": {"approval.create"},
 	"learner-session": set(),

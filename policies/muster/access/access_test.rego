@@ -9,7 +9,7 @@ _all := {
 	"training.read", "module.read", "badge.read", "statement.read", "attempt.start", "attempt.read", "attempt.save",
 	"attempt.submit", "attempt.step", "attempt.report", "regrade.propose", "regrade.review", "accommodation.grant",
 	"ledger.checkpoint", "ledger.copy", "log.rotate", "alarm.clear", "hold.place", "subject.erase",
-	"ledger.rebuild",
+	"ledger.rebuild", "search",
 }
 
 # What a learner does, and nobody for them.
@@ -30,11 +30,11 @@ _system := {"type": "system", "id": "ci"}
 test_matrix[note] if {
 	some note, tc in {
 		"gateway": ["gateway", _system, _bo, {
-			"decide", "decision.read", "certified.ask",
+			"decide", "search", "decision.read", "certified.ask",
 			"training.next", "gates.read",
 		}],
 		"app": ["app", _system, _bo, {
-			"decide", "decision.read", "certified.ask", "training.next",
+			"decide", "search", "decision.read", "certified.ask", "training.next",
 			"subject.read", "change_window.create", "gates.read", "session.create", "attempt.report", "badge.read",
 		}],
 		"author": ["author", _system, _bo, {

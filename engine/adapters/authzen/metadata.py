@@ -1,0 +1,72 @@
+"""The metadata of the policy decision point (section 9), plain and signed.
+
+The key of `signed_metadata` is derived from a key of the home for this purpose alone, so that nothing else that the
+home signs can pass for metadata, nor metadata for it. Its public half is a JWK (RFC 8037) of the service's key set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from engine.access import base64url
+from engine.home import Home
+from ledger import canonical
+from ledger.model import JSON
+
+WELL_KNOWN = "/.well-known/authzen-configuration"
+JWKS = "/.well-known/jwks.json"
+SECONDS = 3600
+"""How long it may be kept by whoever asked for it."""
+
+EVALUATION = "/access/v1/evaluation"
+EVALUATIONS = "/access/v1/evaluations"
+SEARCHES = {kind: f"/access/v1/search/{kind}" for kind in ("subject", "resource", "action")}
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a service at `base` (https, without a path) says of itself."""
+
+    base: str
+    key: Ed25519PrivateKey
+
+    @classmethod
+    def of(cls, base: str, home: Home) -> Metadata:
+        """Raises SetupError where the home's key cannot be read."""
+        return cls(base, Ed25519PrivateKey.from_private_bytes(home.derived_key("authzen-metadata")))
+
+    def parameters(self) -> dict[str, JSON]:
+        """The parameters of section 9.1.1, and where the key set is."""
+        return {
+            "policy_decision_point": self.base,
+            "access_evaluation_endpoint": self.base + EVALUATION,
+            "access_evaluations_endpoint": self.base + EVALUATIONS,
+            **{f"search_{kind}_endpoint": self.base + path for kind, path in SEARCHES.items()},
+            "jwks_uri": self.base + JWKS,
+        }
+
+    def document(self, issued_at: int) -> dict[str, JSON]:
+        """The whole document, signed as of now (seconds since 1970)."""
+        return {**self.parameters(), "signed_metadata": self.signed(issued_at)}
+
+    def signed(self, issued_at: int) -> str:
+        """The parameters as claims of a JWT (RFC 7519) by the service itself."""
+        header: JSON = {"alg": "EdDSA", "typ": "JWT", "kid": self.jwk()["kid"]}
+        claims: JSON = {**self.parameters(), "iss": self.base, "iat": issued_at}
+        signed = f"{_encoded(canonical.encode(header))}.{_encoded(canonical.encode(claims))}"
+        return f"{signed}.{_encoded(self.key.sign(signed.encode()))}"
+
+    def jwk(self) -> dict[str, JSON]:
+        """The public key, named by its thumbprint (RFC 7638)."""
+        raw = self.key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        public: dict[str, JSON] = {"crv": "Ed25519", "kty": "OKP", "x": _encoded(raw)}
+        thumbprint = _encoded(hashlib.sha256(canonical.encode(public)).digest())
+        return {**public, "kid": thumbprint, "alg": "EdDSA", "use": "sig"}
+
+
+def _encoded(data: bytes) -> str:
+    return base64url.encoded(data).decode()

@@ -1,0 +1,109 @@
+"""A listener whose connections begin with a TLS handshake.
+
+It takes connections by itself, so that those under way are counted, have their time, and meet the certificate that is
+in use when they come. Why handshakes fail is told once a minute at most: strangers write no log of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from engine.serving.certificates import Offer
+from engine.serving.crowd import Crowd
+from engine.serving.listening import BACKLOG
+from engine.serving.wire import HEAD_SECONDS, Protocol
+
+_AT_ONCE: Final = 64
+_PAUSE_SECONDS: Final = 1.0
+_GOODBYE_SECONDS: Final = 5.0
+_TELL_SECONDS: Final = 60.0
+_NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+_log = logging.getLogger(__name__)
+
+
+class TlsServer:
+    """What `loop.create_server` gives, as far as uvicorn asks for it."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        crowd: Crowd,
+        offered: Callable[[], Offer],
+        make: Callable[[Offer, socket.socket], Protocol],
+    ) -> None:
+        """`offered` says what the next handshake is made with, `make` what speaks once it is done."""
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._crowd, self._offered, self._make = crowd, offered, make
+        self._shaking: set[asyncio.Task[None]] = set()
+        self._failed, self._told = 0, -_TELL_SECONDS
+        listener.setblocking(False)
+        listener.listen(BACKLOG)
+        self._loop.add_reader(listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Take no more; handshakes that are under way are broken off."""
+        self._loop.remove_reader(self._listener.fileno())
+        for task in self._shaking:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Return once no handshake is under way."""
+        await asyncio.gather(*self._shaking, return_exceptions=True)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, _ = self._listener.accept()
+            except OSError as exc:
+                if exc.errno in _NO_ROOM:
+                    _log.warning("a connection cannot be taken (%s): none is for a second", exc.strerror)
+                    self._loop.remove_reader(self._listener.fileno())
+                    self._loop.call_later(_PAUSE_SECONDS, self._again)
+                return  # nobody is there any more, or one that has gone again
+            if self._crowd.enter():
+                connection.setblocking(False)
+                task = self._loop.create_task(self._shake(connection))
+                self._shaking.add(task)
+                task.add_done_callback(self._shaking.discard)
+            else:
+                connection.close()
+
+    def _again(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    async def _shake(self, connection: socket.socket) -> None:
+        offer = self._offered()
+        protocol = self._make(offer, connection)
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: protocol,
+                connection,
+                ssl=offer.context,
+                ssl_handshake_timeout=HEAD_SECONDS,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS,
+            )
+        except OSError as exc:
+            self._complain(exc)
+        finally:
+            if not protocol.made:  # else it leaves by itself
+                protocol.dismiss()
+                self._crowd.leave()
+
+    def _complain(self, exc: OSError) -> None:
+        """Only what TLS itself found wrong: whoever connects and goes again has nothing to tell."""
+        if not isinstance(exc, ssl.SSLError):
+            return
+        self._failed += 1
+        if self._loop.time() - self._told >= _TELL_SECONDS:
+            why = getattr(exc, "verify_message", None) or exc.reason or exc
+            _log.warning("%d TLS handshakes failed since this was last told; the last: %s", self._failed, why)
+            self._failed, self._told = 0, self._loop.time()

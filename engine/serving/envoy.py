@@ -1,0 +1,88 @@
+"""Envoy's listener: external authorization over gRPC, beside HTTP, in the same process and loop."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from envoy.service.auth.v3 import external_auth_pb2_grpc as service
+
+from engine.access.certificate import ClientCertificate, presented
+from engine.adapters.gateway import envoy
+from engine.adapters.gateway.asks import Ask, Unclear
+from engine.api.gateway import KEY_HEADER, Credentials, Gateways
+from engine.api.reading import request_id_of
+from engine.home import Busy
+from engine.serving.certificates import Pair
+from engine.serving.renewing import Certificates
+
+_MOST_BYTES: Final = 256 * 1024
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", _MOST_BYTES),
+    ("grpc.max_send_message_length", _MOST_BYTES),
+    ("grpc.so_reuseport", 1),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class Authorization(service.AuthorizationServicer):  # type: ignore[misc]  # the stubs have no types
+    """`envoy.service.auth.v3.Authorization`."""
+
+    def __init__(self, gateways: Gateways) -> None:
+        self._gateways = gateways
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name of the call
+        """Answer one CheckRequest; the gateway's key is in the call's metadata."""
+        ask, headers = envoy.ask(request)
+        keys = [
+            value if isinstance(value, bytes) else value.encode("latin-1", "replace")
+            for name, value in context.invocation_metadata() or ()
+            if name.encode("latin-1", "replace") == KEY_HEADER
+        ]
+
+        def read(kind: str) -> Ask | Unclear:
+            return ask if kind == "envoy-grpc" else Unclear(f"a gateway of this kind ({kind}) does not ask over gRPC")
+
+        answer = await self._gateways.asked(
+            Credentials(keys=keys, certificate=_certificate(context)),
+            request_id_of({"headers": headers}),
+            read,
+            lambda namespace: envoy.verified(request, namespace),
+        )
+        return envoy.response(answer)
+
+
+def _certificate(context: Any) -> ClientCertificate | None:
+    """The client's certificate, which gRPC has verified where it is there."""
+    chain = tuple(pem.decode("ascii") for pem in context.auth_context().get("x509_pem_cert", ()))
+    return presented({"extensions": {"tls": {"client_cert_chain": chain}}}) if chain else None
+
+
+def credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """What is offered in a handshake: the service's own certificate, as it is then."""
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(certificates.pair),
+        lambda: _configuration(certificates.pair),
+        require_client_authentication=certificates.tls.client_required,
+    )
+
+
+def _configuration(pair: Pair) -> grpc.ServerCertificateConfiguration:
+    roots = None if pair.client_ca is None else pair.client_ca.encode()
+    return grpc.ssl_server_certificate_configuration([(pair.key.encode(), "".join(pair.chain).encode())], roots)
+
+
+async def serve(gateways: Gateways, address: str, certificates: Certificates | None) -> grpc.aio.Server:
+    """Listen at `host:port` or `unix:PATH`; raises Busy."""
+    server = grpc.aio.server(options=_OPTIONS)
+    service.add_AuthorizationServicer_to_server(Authorization(gateways), server)
+    try:
+        if certificates is not None and not address.startswith("unix:"):
+            server.add_secure_port(address, credentials(certificates))
+        else:
+            server.add_insecure_port(address)
+    except RuntimeError as exc:
+        raise Busy(f"cannot listen on {address} for Envoy; choose another MUSTER_ENVOY_LISTEN") from exc
+    await server.start()
+    return server
