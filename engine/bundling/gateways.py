@@ -53,9 +53,9 @@ def _https(url: str) -> str:
         parts = urlsplit(url)
     except ValueError as exc:
         raise ValueError(f"is not an address: {exc}") from exc
-    if not url.isascii() or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
+    if not re.fullmatch(r"[!-~]+", url) or "\\" in url:
         raise ValueError("is not an address")
-    if parts.query or parts.fragment or "?" in url or "#" in url or "@" in parts.netloc:
+    if "?" in url or "#" in url or "@" in parts.netloc:
         raise ValueError("has a user, query or fragment, which an address of an issuer has not")
     if not hosts.is_place(parts.netloc):
         raise ValueError("has no host, or not in lower case")

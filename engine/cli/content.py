@@ -15,6 +15,7 @@ from engine.content import editorial, site
 from engine.content.check import contents
 from engine.content.preview import page
 from engine.errors import SetupError
+from engine.serving import listening
 from engine.settings import Settings, TcpListen, parse_listen
 from ledger.model import JSON
 
@@ -65,6 +66,10 @@ def _preview(arguments: argparse.Namespace, settings: Settings) -> int:
         raise SetupError(f"--listen: {exc}") from exc
     if not isinstance(where, TcpListen):
         raise SetupError("--listen: a browser needs HOST:PORT")
+    if not listening.resolved(where).inside:
+        raise SetupError(
+            "--listen: a preview shows answer keys to whoever comes: it stays on this machine, such as 127.0.0.1:8081"
+        )
     return serve(settings, arguments.module, where.host, where.port)
 
 

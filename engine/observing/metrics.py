@@ -20,7 +20,7 @@ from engine.observing.numbers import Numbers
 from engine.observing.stages import ORDER, Stage, Stages
 
 LeaseOutcome: TypeAlias = Literal["hit", "miss", "stale", "forbidden"]
-Refusal: TypeAlias = Literal["overload", "rate"]
+Refusal: TypeAlias = Literal["overload", "rate", "connections"]
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

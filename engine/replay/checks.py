@@ -81,7 +81,8 @@ def check(entry: Entry, past: Past, catalogue: Catalogue) -> Iterator[Finding]:
         yield finding("revision", f"revision {record['revision']} was not active, {past.revision} was")
     asked = record["input"]
     assert isinstance(asked, dict)
-    yield from (finding("instant", d) for d in _instants(entry, asked, record["result"]))
+    latest = LATEST_MS if record.get("undecided") is None else None
+    yield from (finding("instant", d) for d in _instants(entry, asked, record["result"], latest))
     if record.get("undecided") is not None:
         return
     if leans_on_erased(entry, past):
@@ -164,10 +165,11 @@ def _coherent(entry: Entry, record: dict[str, JSON]) -> Iterator[str]:
         yield f"an evaluator {record['evaluator']} is not known"
 
 
-def _instants(entry: Entry, asked: dict[str, JSON], result: JSON) -> Iterator[str]:
+def _instants(entry: Entry, asked: dict[str, JSON], result: JSON, latest: int | None) -> Iterator[str]:
+    """`latest`: milliseconds; None for what could not be decided, which leans on no instant and may have taken long."""
     now = str(asked["now"])
     late = instants.parse(entry.at) - instants.parse(now)
-    if not 0 <= late <= LATEST_MS:
+    if late < 0 or (latest is not None and late > latest):
         yield f"decided for {now}, recorded at {entry.at}"
     until = result.get("valid_until") if isinstance(result, dict) else None
     if isinstance(until, str) and not entry.at < until:

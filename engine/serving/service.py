@@ -46,11 +46,11 @@ async def serve(runtime: Runtime, sockets: Sockets, *, beside: bool, listening: 
     """
     app = create_app(runtime)
     _settle_down()
-    listeners = _listeners(runtime.settings, sockets)
+    found: Services = app.state.services
+    listeners = _listeners(runtime.settings, sockets, lambda: found.metrics.refuse("connections"))
     server = Server(config(served(app)), listeners)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
-    found: Services = app.state.services
     gateways: Gateways = app.state.gateways
     await gateways.begin()
     envoy = await _for_envoy(runtime.settings, gateways, sockets.certificates)
@@ -87,20 +87,20 @@ async def _for_envoy(settings: Settings, gateways: Gateways, certificates: Certi
     return await envoy.serve(gateways, str(settings.envoy_listen), certificates)
 
 
-def _listeners(settings: Settings, sockets: Sockets) -> list[Listener]:
-    """Each socket with its room, and with what says who comes by it."""
+def _listeners(settings: Settings, sockets: Sockets, told: Callable[[], None]) -> list[Listener]:
+    """Each socket with its room, and with what says who comes by it. `told` of each connection without room."""
     public, each = crowd.shares(crowd.room(), len(sockets.gateways))
     certificates = sockets.certificates
     return [
         Listener(
             socket=sockets.public,
-            crowd=Crowd(public),
+            crowd=Crowd(public, told),
             marks={},
             offered=None if certificates is None else lambda: certificates.offer,
         ),
         Listener(socket=sockets.control, crowd=Crowd(None), marks={OPERATOR_SCOPE: True}),
         *(
-            Listener(socket=bound, crowd=Crowd(each), marks={GATEWAY_SCOPE: (gateway.tenant, gateway.name)})
+            Listener(socket=bound, crowd=Crowd(each, told), marks={GATEWAY_SCOPE: (gateway.tenant, gateway.name)})
             for gateway, bound in zip(settings.gateway_sockets, sockets.gateways, strict=True)
         ),
     ]

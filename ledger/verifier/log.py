@@ -219,17 +219,19 @@ class LogCheck:
     def _decided(self, index: int, header: Header, value: dict[str, Any]) -> None:
         """What a decision or certification leaned on must be what the entries before it say."""
         given = value.get("input")
-        self._instant(index, header, given.get("now") if isinstance(given, dict) else None)
+        latest = LATEST_MS if value.get("undecided") is None else None
+        self._instant(index, header, given.get("now") if isinstance(given, dict) else None, latest)
         siblings = self._siblings
         if header.kind == "certification" and (siblings.result is None or value.get("for") != siblings.result):
             self.found(index, header.id, "for", "the certification does not stand behind its result")
         self._leaned(index, header, value.get("revision"), value.get("reads"))
 
-    def _instant(self, index: int, header: Header, now: Any) -> None:
+    def _instant(self, index: int, header: Header, now: Any, latest: int | None = LATEST_MS) -> None:
+        """`latest`: milliseconds; None for what was not decided: that leans on no instant and may have taken long."""
         late = _between(now, header.at)
         if late is None:
             self.found(index, header.id, "now", "the input has no instant")
-        elif not 0 <= late <= LATEST_MS:
+        elif late < 0 or (latest is not None and late > latest):
             self.found(index, header.id, "now", f"decided {late} ms before it was recorded")
 
     def _leaned(self, index: int, header: Header, revision: Any, reads: Any) -> None:

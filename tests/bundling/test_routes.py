@@ -14,7 +14,7 @@ from engine.bundling.catalogue import Catalogue
 from engine.bundling.errors import Finding
 from engine.bundling.gateways import Issuers
 from engine.bundling.source import load_source, read_source
-from engine.bundling.templates import Overlaps, PathTemplate, path_template
+from engine.bundling.templates import Overlaps, PathTemplate, path_template, text_template
 from tests.bundling import example
 
 MORE = """
@@ -110,6 +110,7 @@ RIGHT = [
     ("routes.yaml", "{request}\n", "{_request}\n"),
     ("routes.yaml", "/clusters/", "/a b/\u00fc.x/"),
     ("routes.yaml", '["https://app.companyos.example"]', '["http://localhost:8080"]'),
+    ("routes.yaml", '["https://app.companyos.example"], credentials: true', '["*"]'),
     ("gateways.yaml", "{issuer: people}", "{header: x-forwarded-user, type: user}"),
     ("gateways.yaml", "[muster.companyos.example]", '["localhost:8080", "[::1]:80"]'),
     ("gateways.yaml", "gateway: nginx", "gateway: nginx\n  deadline_ms: 10"),
@@ -266,6 +267,68 @@ def test_overlaps_are_exactly_those_of_the_rule(drawn: list[list[str | None]]) -
         expected = next((n for n in range(number) if can_meet(paths[n], path)), None)
         assert overlaps.met(path) == expected
         overlaps.add(path, number)
+
+
+@pytest.mark.parametrize("text", ["/{id", "/xid}", "/id}", "/a{b", "/{}", "/{1}", "/{a}{b}", "/{a b}"])
+def test_half_a_parameter_is_none(text: str) -> None:
+    """Nor is it a text: somebody meant one."""
+    with pytest.raises(ValueError, match="segment 1 is no parameter"):
+        path_template(text)
+
+
+@pytest.mark.parametrize("text", ["a}", "{a", "{a}}", "{{a}"])
+def test_a_brace_of_no_parameter_is_no_text(text: str) -> None:
+    """On either side."""
+    with pytest.raises(ValueError, match="brace that belongs to no parameter"):
+        text_template(text)
+
+
+def test_an_overlap_is_found_with_what_was_entered_after_the_last_look() -> None:
+    """Whichever kinds of paths were looked at before."""
+    overlaps = Overlaps()
+    overlaps.add(path_template("/a/{x}"), 0)
+    assert overlaps.met(path_template("/{y}/b")) == 0
+    assert overlaps.met(path_template("/c/{z}")) is None
+    overlaps.add(path_template("/c/{x}"), 1)
+    overlaps.add(path_template("/{y}/b"), 2)
+    assert overlaps.met(path_template("/c/{z}")) == 1
+    assert overlaps.met(path_template("/c/b")) == 1
+    assert overlaps.met(path_template("/d/b")) == 2
+    assert overlaps.met(path_template("/d/c")) is None
+
+
+@pytest.mark.parametrize(
+    ("letter", "right"),
+    [("\\x1f", False), (" ", True), ("~", True), ("\\x7f", False), ("\\x9f", False), ("\\xa0", True), ("\u00fc", True)],
+)
+def test_an_id_of_an_entity_has_no_control_character(copy: Path, letter: str, right: bool) -> None:
+    """Of either kind."""
+    (copy / "entities.yaml").write_text(f'dataset: {{"a{letter}b": {{}}}}\n', "utf-8")
+    assert bool(read_source(copy).findings) != right
+
+
+def test_a_deadline_that_is_said_is_kept(copy: Path) -> None:
+    """Also where the gateway has one of its own."""
+    assert not spoiled(copy, "gateways.yaml", "envoy-grpc", "envoy-grpc\n  deadline_ms: 500")
+    catalogue = Catalogue({"source": load_source(copy).data, "metadata": {"gates": {}}})
+    assert catalogue.gateways()["mesh"].deadline_ms == 500
+
+
+@pytest.mark.parametrize("name", ["entities", "issuers", "gateways", "routes"])
+@pytest.mark.parametrize(
+    "text", ["x", "[]", "{a: b}", "{a: [b]}", "{a: {b: c}}", "{a: [{b: c}]}", "{a: null}", "{1: {}}"]
+)
+def test_another_shape_is_told_and_never_raises(copy: Path, name: str, text: str) -> None:
+    """Whatever stands in a file."""
+    (copy / f"{name}.yaml").write_text(text, "utf-8")
+    assert any(f.file == f"{name}.yaml" for f in read_source(copy).findings)
+
+
+@pytest.mark.parametrize(("value", "right"), [([1] * 256, 1), ([1] * 257, 0), ("a" * 4096, 1), ("a" * 4097, 0)])
+def test_a_property_of_an_entity_has_an_end(copy: Path, value: object, right: bool) -> None:
+    """256 parts, and 4,096 characters: those of a request."""
+    (copy / "entities.yaml").write_text(f"dataset: {{customers: {{x: {value}}}}}\n", "utf-8")
+    assert bool(read_source(copy).findings) != right
 
 
 def test_the_root_is_a_path() -> None:

@@ -93,6 +93,17 @@ def test_a_selection_takes_leased_decisions_by_their_first(told: Service, home: 
     assert (other["replayed"], other["leased"], other["findings"]) == (0, 0, [])
 
 
+def test_what_could_not_be_decided_may_have_taken_long(told: Service, home: Path) -> None:
+    """It leans on no instant: under load its record comes when it comes, and is no finding."""
+    with leasing(home) as leaser:
+        first: dict[str, Any] = leaser.entry(firsts(home)["ada"][0]).value
+        cause = {"cause": "timeout", "detail": "x"}
+        said = {"undecided": cause, "result": None, "reads": [], "evidence": [], "mode": None}
+        leaser.append(first | said | {"input": first["input"] | {"now": _later(leaser, -5)}}, ADA)
+    assert replayed(told, home)["findings"] == []
+    assert told.muster("ledger", "verify", MUSTER_HOME=str(home)).stdout.endswith("whole\n")
+
+
 Forgery = Callable[[Leaser, dict[str, list[str]]], str]
 
 
