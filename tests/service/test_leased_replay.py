@@ -98,7 +98,7 @@ def test_what_could_not_be_decided_may_have_taken_long(told: Service, home: Path
     with leasing(home) as leaser:
         first: dict[str, Any] = leaser.entry(firsts(home)["ada"][0]).value
         cause = {"cause": "timeout", "detail": "x"}
-        said = {"undecided": cause, "result": None, "reads": [], "evidence": [], "mode": None}
+        said: dict[str, Any] = {"undecided": cause, "result": None, "reads": [], "evidence": [], "mode": None}
         leaser.append(first | said | {"input": first["input"] | {"now": _later(leaser, -5)}}, ADA)
     assert replayed(told, home)["findings"] == []
     assert told.muster("ledger", "verify", MUSTER_HOME=str(home)).stdout.endswith("whole\n")
