@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests use from outside Python: strace, Chromium, an OPA where there is none, and other people's log
-# tools. Says what it does.
+# Installs what the tests use from outside Python: strace, Chromium, an OPA where there is none, other people's log tools
+# and gateways. Says what it does.
 set -eu
 missing=
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
@@ -16,3 +16,4 @@ if [ -n "$missing" ]; then
 fi
 .venv/bin/muster opa path >/dev/null
 PYTHON="$(pwd)/.venv/bin/python" tests/thirdparty/install.sh
+PYTHON="$(pwd)/.venv/bin/python" tests/gateways/install.sh

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import httpx
 
 from engine.bundling.errors import BundlingError
-from engine.cli import asking, audit, content, learning, ledger, operating, policy
+from engine.cli import asking, audit, content, gateway, learning, ledger, operating, policy
 from engine.cli.output import UNAVAILABLE, USAGE, progress
 from engine.errors import BadRequest, Conflict, MusterError, NotFound, SetupError
 from engine.home import Busy
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         prog="muster", description="May this person do this now? Gating from a training ledger."
     )
     commands = root.add_subparsers(required=True, metavar="COMMAND")
-    for room in (operating, asking, learning, policy, content, audit, ledger):
+    for room in (operating, asking, learning, policy, content, gateway, audit, ledger):
         room.add(commands)
     return root
 
