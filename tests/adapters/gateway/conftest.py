@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -71,10 +73,9 @@ def issuers(provider: Provider) -> str:
     )
 
 
-@pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory, opa_binary: OpaBinary) -> Iterator[Edge]:
+@contextmanager
+def served(folder: Path, opa: Path) -> Iterator[Edge]:
     """A service behind every kind of gateway; `ada` is trained, `bob` is not."""
-    folder = tmp_path_factory.mktemp("edge")
     with Provider(None, key("one", "ES256")) as provider:
         source = shutil.copytree(ROOT / "bundles" / "companyos", folder / "source")
         (source / "routes.yaml").write_text(ROUTES)
@@ -82,13 +83,20 @@ def edge(tmp_path_factory: pytest.TempPathFactory, opa_binary: OpaBinary) -> Ite
         (source / "gateways.yaml").write_text(gateways(listen))
         (source / "issuers.yaml").write_text(issuers(provider))
         check = f"127.0.0.1:{unused_port()}"
-        env = environment(folder / "home", opa_binary.path, MUSTER_BUNDLE=str(source), MUSTER_LISTEN=listen)
+        env = environment(folder / "home", opa, MUSTER_BUNDLE=str(source), MUSTER_LISTEN=listen)
         env |= {"MUSTER_ENVOY_LISTEN": check, "MUSTER_GATEWAY_SOCKETS": f"socket=unix:{folder / 's'}"}
         service = Service(home=folder / "home", env=env, tokens={"admin": make_home(env)}).start()
         try:
             yield _peopled(Edge(service=service, provider=provider, check=check, socket=folder / "s", keys={}))
         finally:
             service.stop()
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory: pytest.TempPathFactory, opa_binary: OpaBinary) -> Iterator[Edge]:
+    """A service that tests share."""
+    with served(tmp_path_factory.mktemp("edge"), opa_binary.path) as running:
+        yield running
 
 
 def _peopled(edge: Edge) -> Edge:
