@@ -260,7 +260,7 @@ class _Judging:
         if isinstance(target, Refused):
             return await self._refused(target.code, target.sentence)
         if ask.method == "OPTIONS":
-            self.match = profile.routes.preflight(ask.host, target.segments, ask.headers)
+            self.match = profile.routes.preflight(ask.host, target.segments, ask.headers, target.query)
             if self.match is not None:
                 return await self._refused("preflight", "")
         self.match = profile.routes.match(ask.host, ask.method, target.segments)
@@ -289,8 +289,9 @@ class _Judging:
     async def _decided(self, ask: Ask, match: Match, asked: Asked, who: Known, now_ms: int) -> Answer:
         found, asking, profile = self.gateways.found, self.gateway.asking, self.gateway.profile
         request = asked.request(who.subject)
+        before = asking.via
         asking.via = {
-            **(asking.via or {}),
+            **(before or {}),
             "route": {"group": match.route.group, "id": match.route.said.id},
             "asked": asks.described(ask),
             "identity": who.identity,
@@ -302,6 +303,7 @@ class _Judging:
                 lambda decided: deciding.of_gate(request.action, decided),
             )
         except BadRequest as exc:
+            asking.via = before  # that record is about the gateway: an erasure of the person would not find them there
             return await self._refused("wrong_type", "; ".join(f"{e.pointer} {e.detail}" for e in exc.errors))
         if decided.result["allow"] is True:
             proof = self.gateways.assertions(asking.caller.tenant).sign(

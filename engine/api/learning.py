@@ -9,6 +9,7 @@ from pydantic import Field
 
 from engine.api.reading import Body, Identifier, Instant, Name, StrictQuery, Text, body, documented
 from engine.api.services import Authenticated
+from engine.errors import BadRequest, FieldError
 from engine.training import lessons
 from engine.training.overview import told
 from ledger.model import JSON, Person
@@ -247,7 +248,10 @@ async def training(
     person = Person(type="user", id=user) if user is not None else own
     await call.may("training.read", person)
     overview = call.services.overview
-    assert person is not None, "the access policy refuses nobody's training"
+    if person is None:
+        raise BadRequest(
+            "whose training is not said", (FieldError("user", "name somebody: you learn nothing yourself"),)
+        )
     shown = await overview.of(call.tenant, person)
     modules = call.services.runtime.active(call.tenant).catalogue.modules
     history = [told(entry) for entry in overview.history(call.tenant, person)]

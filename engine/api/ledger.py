@@ -121,6 +121,8 @@ async def checkpoints(
 async def rotate(call: Authenticated, wanted: Annotated[RotationBody, Depends(body(RotationBody))]) -> dict[str, Any]:
     """The old key signs for the new one; both sign the first checkpoint after that."""
     await call.may("log.rotate")
+    if call.caller.token_id is not None and len(call.services.runtime.tenants()) > 1:
+        raise Forbidden("the key signs for every tenant of this home: whoever owns the home rotates it, not one tenant")
     once = call.once("log.rotate", wanted.reason)
     signer = read_key(wanted.new_key, "/new_key") if wanted.new_key else None
     entry = await call.services.checkpoints.rotate(call.caller, wanted.reason, once, signer)

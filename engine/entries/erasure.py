@@ -22,7 +22,7 @@ from engine.errors import BadRequest, Conflict, FieldError, Unavailable
 from ledger.errors import LedgerError
 from ledger.ids import uuid7
 from ledger.model import JSON, Append, Draft, Entry, Person
-from ledger.sqlite.scrub import occurrences, remains
+from ledger.sqlite.scrub import remains
 
 _MOST_INDICES: Final = 50_000
 _ATTEMPTS: Final = 5
@@ -171,7 +171,7 @@ class Erasures:
 
 def _named_in(path: Path, person: Person, pattern: re.Pattern[str]) -> bool:
     try:
-        if not occurrences(path, person.id.encode()):
+        if person.id.encode() not in path.read_bytes():
             return False
         return pattern.search(path.read_text("utf-8", "replace")) is not None
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import grpc
@@ -9,7 +10,7 @@ import grpc.aio
 from envoy.service.auth.v3 import external_auth_pb2_grpc as service
 
 from engine.access.certificate import ClientCertificate, presented
-from engine.adapters.gateway import envoy
+from engine.adapters.gateway import answers, envoy
 from engine.adapters.gateway.asks import Ask, Unclear
 from engine.api.gateway import KEY_HEADER, Credentials, Gateways
 from engine.api.reading import request_id_of
@@ -17,7 +18,8 @@ from engine.home import Busy
 from engine.serving.certificates import Pair
 from engine.serving.renewing import Certificates
 
-_MOST_BYTES: Final = 256 * 1024
+_log = logging.getLogger(__name__)
+_MOST_BYTES: Final = 4 << 20  # more is an error of gRPC's own, which could be taken for an allow
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MOST_BYTES),
     ("grpc.max_send_message_length", _MOST_BYTES),
@@ -33,7 +35,16 @@ class Authorization(service.AuthorizationServicer):  # type: ignore[misc]  # the
         self._gateways = gateways
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name of the call
-        """Answer one CheckRequest; the gateway's key is in the call's metadata."""
+        """Answer one CheckRequest. An error of gRPC's own could be taken for an allow (`failure_mode_allow`)."""
+        try:
+            return await self._answered(request, context)
+        except Exception:  # noqa: BLE001 - raised again it would be gRPC's own error
+            _log.exception("a CheckRequest was not answered, because of a fault of this service")
+            fault = "not answered, because of a fault of this service"
+            return envoy.response(answers.undecided(None, "fault", fault))
+
+    async def _answered(self, request: Any, context: Any) -> Any:
+        """The answer to one CheckRequest; the gateway's key is in the call's metadata."""
         ask, headers = envoy.ask(request)
         keys = [
             value if isinstance(value, bytes) else value.encode("latin-1", "replace")

@@ -180,6 +180,8 @@ class Protocol(HttpToolsProtocol):
         if last and any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in self.headers):
             self._stop(400, "a request that asks for another protocol has no body")
         super().on_headers_complete()
+        if b"#" in self.url:  # uvicorn cuts it off, and what is behind; no request has it (RFC 9112 section 3.2)
+            self.scope["raw_path"] += b"#"
         if last:
             self.cycle.keep_alive = False
             self._ended = True

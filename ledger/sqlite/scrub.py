@@ -7,15 +7,19 @@ removes those, so it is looked for, and done where it is needed.
 
 from __future__ import annotations
 
-import mmap
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import apsw
 
 from ledger.errors import NotReady
 from ledger.sqlite import schema
+
+_CHUNK: Final = 1 << 20
+_KEPT: Final = dict[tuple[int, int], int]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +52,25 @@ def files(path: Path) -> list[Path]:
 
 def occurrences(path: Path, needle: bytes) -> int:
     """How often bytes stand in one file."""
-    count = 0
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            return 0
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            at = data.find(needle)
-            while at != -1:
-                count += 1
-                at = data.find(needle, at + 1)
+    descriptor, count, offset, window = _descriptor(path), 0, 0, b""
+    while chunk := os.pread(descriptor, _CHUNK, offset):
+        offset += len(chunk)
+        window = window[max(0, len(window) - len(needle) + 1) :] + chunk
+        at = window.find(needle)
+        while at != -1:
+            count += 1
+            at = window.find(needle, at + 1)
     return count
+
+
+def _descriptor(path: Path) -> int:
+    """A file that is read beside SQLite, and never closed: whoever closes any descriptor of a file loses all locks that
+    the process has on it, SQLite's among them (fcntl(2)). The next program that opened and closed the database would
+    take itself for the last one, and delete the log of writes with all that is still written to it."""
+    status = path.stat()
+    return _KEPT.get((status.st_dev, status.st_ino)) or _KEPT.setdefault(
+        (status.st_dev, status.st_ino), os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    )
 
 
 def remains(path: Path, needles: Iterable[bytes]) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -235,3 +237,23 @@ def _spellings(text: str) -> Iterator[bytes]:
 
 def _tomorrow() -> str:
     return instant(timedelta(days=1))
+
+
+def test_what_is_acknowledged_after_an_erasure_outlives_a_stranger_and_a_kill(
+    new_service: Callable[[], Service],
+) -> None:
+    """The search for what is left of a person costs SQLite none of its locks: or else the next program that opens and
+    closes the database deletes the log of writes, with all that was answered since."""
+    service = new_service().start()
+    for user in ("zoe", "boss", "ann"):
+        service.person(user)
+    service.muster("ledger", "erase", "zoe", "--reason", REASON, "--approved-by", "boss", "--json")
+    with closing(sqlite3.connect(service.home / "ledger.db")) as stranger:
+        assert stranger.execute("SELECT count(*) FROM entries").fetchone()[0] > 0
+    answered = [service.decide("ann", ticket=f"REQ-{n}")["decision_id"] for n in range(3)]
+    service.kill()
+    service.start()
+    for decision in answered:
+        assert service.call("auditor", "GET", f"/v1/decisions/{decision}")["answer"]["verdict"] == "deny"
+    service.muster("ledger", "verify")
+    service.stop()

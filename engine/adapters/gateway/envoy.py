@@ -45,13 +45,13 @@ def _headers(http: Any) -> Iterator[tuple[bytes, bytes]]:
     """As the map has them (`encode_raw_headers`), else as the table has them; what belongs to HTTP/2 left out."""
     raw = http.header_map.headers
     pairs = (
-        [(each.key, each.raw_value or each.value.encode("latin-1", "replace")) for each in raw]
+        [(each.key, each.raw_value or each.value.encode()) for each in raw]
         if raw
-        else [(name, value.encode("latin-1", "replace")) for name, value in http.headers.items()]
+        else [(name, value.encode()) for name, value in http.headers.items()]
     )
     for name, value in pairs:
         if not name.startswith(":"):
-            yield name.lower().encode("latin-1", "replace"), value
+            yield name.encode().lower(), value
 
 
 def verified(request: Any, namespace: str) -> Mapping[str, JSON] | None:
@@ -59,7 +59,10 @@ def verified(request: Any, namespace: str) -> Mapping[str, JSON] | None:
     found = request.attributes.metadata_context.filter_metadata
     if namespace not in found:
         return None
-    claims = MessageToDict(found[namespace]).get("payload")
+    try:
+        claims = MessageToDict(found[namespace]).get("payload")
+    except ValueError:  # a number that JSON does not have, which no filter read in a token
+        return None
     return claims if isinstance(claims, dict) else None
 
 

@@ -169,13 +169,19 @@ class RouteMap:
                 return Match(route=found, parameters=found.path.parameters(segments))
         return None
 
-    def preflight(self, host: str, segments: Segments, headers: Headers) -> Match | None:
-        """The route whose preflight this OPTIONS request is, where that route lets preflights pass unasked."""
+    def preflight(self, host: str, segments: Segments, headers: Headers, query: bytes = b"") -> Match | None:
+        """The route whose preflight this OPTIONS request is, where that route lets preflights pass unasked.
+
+        One that names another method to whoever is behind is none: it would be run there, and nobody was asked.
+        """
         origins, methods = (_all(headers, name) for name in (b"origin", b"access-control-request-method"))
         if len(origins) != 1 or len(methods) != 1:
             return None
         found = self.match(host, methods[0].decode("latin-1"), segments)
-        return found if found is not None and found.route.said.preflight == "pass" else None
+        if found is None or found.route.said.preflight != "pass":
+            return None
+        overrides = _OVERRIDE_PARAMETER in paths.names(query) or any(plain(name) in OVERRIDES for name, _ in headers)
+        return found if found.route.said.method_override == "allow" or not overrides else None
 
 
 def plain(name: bytes) -> bytes:

@@ -82,7 +82,7 @@ def _named(header: bytes, kind: str, headers: Headers) -> Known | Nobody:
         return Nobody("bad_identity", f"{header.decode()} is there under another spelling as well")
     if len(values) > 1:
         return Nobody("bad_identity", f"{header.decode()} is there more than once")
-    text = values[0].decode("latin-1").strip() if values else ""
+    text = values[0].strip(b" \t").decode("latin-1") if values else ""
     if not text:
         return Nobody("no_identity", "the gateway names nobody")
     if not _NAME.fullmatch(text):

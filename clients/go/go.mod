@@ -1,0 +1,3 @@
+module muster-assertion
+
+go 1.22
