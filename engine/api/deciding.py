@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from engine.access.caller import Caller
 from engine.api.services import Services
-from engine.decide.decider import Asking, Decided
+from engine.decide.asking import Asking, Decided
 from engine.decide.leases import rendered
 from engine.decide.request import Request
 from engine.errors import Overloaded, TooMany, Undecided

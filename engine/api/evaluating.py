@@ -15,7 +15,8 @@ from engine.adapters.authzen.answers import Answered
 from engine.adapters.authzen.reading import Batch, Invalid
 from engine.api import deciding
 from engine.api.services import Services
-from engine.decide.decider import ATTEMPTS, Asking, Decided
+from engine.decide.asking import Asking, Decided
+from engine.decide.decider import ATTEMPTS
 from engine.decide.request import Request
 from engine.errors import BadRequest, Forbidden, Undecided
 from engine.observing import stages as at

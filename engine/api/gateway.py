@@ -32,7 +32,7 @@ from engine.adapters.gateway.subjects import Claims, Known, Nobody
 from engine.api import deciding
 from engine.api.deciding import Told
 from engine.api.services import GATEWAY_SCOPE, Services, authenticated
-from engine.decide.decider import Asking, Beside, Decided
+from engine.decide.asking import Asking, Beside, Decided
 from engine.errors import (
     BadRequest,
     Forbidden,

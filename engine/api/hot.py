@@ -23,7 +23,7 @@ from engine.api import deciding, evaluating, problems
 from engine.api.gateway import Gateways
 from engine.api.reading import BODY_LIMIT, request_id_of
 from engine.api.services import OPERATOR_SCOPE, Services, authenticated
-from engine.decide.decider import Asking, Decided
+from engine.decide.asking import Asking, Decided
 from engine.decide.request import Entity, Request
 from engine.errors import MusterError, Unavailable
 from engine.observing import stages as at

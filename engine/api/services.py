@@ -21,7 +21,8 @@ from engine.content.site import Site
 from engine.credentials.badges import Badges
 from engine.credentials.issuer import Issuer, load_key
 from engine.credentials.status import Revocations
-from engine.decide.decider import Asking, Decider
+from engine.decide.asking import Asking
+from engine.decide.decider import Decider
 from engine.entries.approvals import Approvals
 from engine.entries.change_windows import ChangeWindows
 from engine.entries.clock import ClockAdjustments

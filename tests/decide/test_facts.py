@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.access.caller import operator
-from engine.decide.decider import Asking
+from engine.decide.asking import Asking
 from engine.decide.facts import Seen
 from ledger.cache import Cache
 from ledger.model import Append, unknown_object
