@@ -41,7 +41,10 @@ bench: .venv ## decisions beside OPA alone and Cerbos, on one core (10 minutes);
 bench-scale: .venv ## decisions at 10 thousand to 10 million entries, and a million people (15 GB in build/, half an hour)
 	@.venv/bin/python -m benchmarks.scale $(BENCH)
 
+bench-gateway: .venv ## what each gateway takes longer when it asks Muster (installs the gateways; ten minutes)
+	@.venv/bin/python -m benchmarks.gateway $(BENCH)
+
 soak: .venv ## ten minutes at 80 % of capacity, then twice the capacity; BENCH="--minutes 1" for less
 	@.venv/bin/python -m benchmarks.soak $(BENCH)
 
-.PHONY: help run demo test check fmt bench-ledger bench bench-scale soak
+.PHONY: help run demo test check fmt bench-ledger bench bench-scale bench-gateway soak
