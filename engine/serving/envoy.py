@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
-from envoy.service.auth.v3 import external_auth_pb2_grpc as service
+from google.protobuf.message import DecodeError
 
 from engine.access.certificate import ClientCertificate, presented
-from engine.adapters.gateway import answers, envoy
+from engine.adapters.gateway import answers, envoy, messages
+from engine.adapters.gateway.answers import Answer
 from engine.adapters.gateway.asks import Ask, Unclear
 from engine.api.gateway import KEY_HEADER, Credentials, Gateways
 from engine.api.reading import request_id_of
@@ -28,23 +29,32 @@ _OPTIONS: Final = (
 )
 
 
-class Authorization(service.AuthorizationServicer):  # type: ignore[misc]  # the stubs have no types
-    """`envoy.service.auth.v3.Authorization`."""
+class Authorization:
+    """`envoy.service.auth.v3.Authorization`. What it is asked is read here and not by gRPC, whose own errors could be
+    taken for an allow (`failure_mode_allow`)."""
 
     def __init__(self, gateways: Gateways) -> None:
         self._gateways = gateways
 
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name of the call
-        """Answer one CheckRequest. An error of gRPC's own could be taken for an allow (`failure_mode_allow`)."""
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Its one call."""
+        check: Any = grpc.unary_unary_rpc_method_handler(self.check)
+        return grpc.method_handlers_generic_handler(messages.SERVICE, {"Check": check})
+
+    async def check(self, data: bytes, context: Any) -> bytes:
+        """Answer one CheckRequest by a CheckResponse."""
         try:
-            return await self._answered(request, context)
+            answer = await self._answered(messages.CheckRequest.FromString(data), context)
+        except DecodeError:
+            answer = answers.undecided(None, "malformed", "this is no CheckRequest")
         except Exception:  # noqa: BLE001 - raised again it would be gRPC's own error
             _log.exception("a CheckRequest was not answered, because of a fault of this service")
-            fault = "not answered, because of a fault of this service"
-            return envoy.response(answers.undecided(None, "fault", fault))
+            answer = answers.undecided(None, "fault", "not answered, because of a fault of this service")
+        made: bytes = envoy.response(answer).SerializeToString()
+        return made
 
-    async def _answered(self, request: Any, context: Any) -> Any:
-        """The answer to one CheckRequest; the gateway's key is in the call's metadata."""
+    async def _answered(self, request: Any, context: Any) -> Answer:
+        """The gateway's key is in the call's metadata."""
         ask, headers = envoy.ask(request)
         keys = [
             value if isinstance(value, bytes) else value.encode("latin-1", "replace")
@@ -55,13 +65,12 @@ class Authorization(service.AuthorizationServicer):  # type: ignore[misc]  # the
         def read(kind: str) -> Ask | Unclear:
             return ask if kind == "envoy-grpc" else Unclear(f"a gateway of this kind ({kind}) does not ask over gRPC")
 
-        answer = await self._gateways.asked(
+        return await self._gateways.asked(
             Credentials(keys=keys, certificate=_certificate(context)),
             request_id_of({"headers": headers}),
             read,
             lambda namespace: envoy.verified(request, namespace),
         )
-        return envoy.response(answer)
 
 
 def _certificate(context: Any) -> ClientCertificate | None:
@@ -87,7 +96,7 @@ def _configuration(pair: Pair) -> grpc.ServerCertificateConfiguration:
 async def serve(gateways: Gateways, address: str, certificates: Certificates | None) -> grpc.aio.Server:
     """Listen at `host:port` or `unix:PATH`; raises Busy."""
     server = grpc.aio.server(options=_OPTIONS)
-    service.add_AuthorizationServicer_to_server(Authorization(gateways), server)
+    server.add_generic_rpc_handlers((Authorization(gateways).handler(),))
     try:
         if certificates is not None and not address.startswith("unix:"):
             server.add_secure_port(address, credentials(certificates))

@@ -10,13 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from envoy.config.core.v3 import base_pb2
-from envoy.service.auth.v3 import external_auth_pb2 as auth
-from envoy.type.v3 import http_status_pb2
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.struct_pb2 import Struct
-from google.rpc.status_pb2 import Status
 
+from engine.adapters.gateway import messages
 from engine.adapters.gateway.answers import Answer
 from engine.adapters.gateway.asks import Ask, Unclear, of_attributes
 from engine.adapters.gateway.routes import Headers
@@ -69,26 +65,26 @@ def verified(request: Any, namespace: str) -> Mapping[str, JSON] | None:
 def response(answer: Answer) -> Any:
     """The one place where a CheckResponse is made."""
     code = _CODES[answer.outcome] if (answer.outcome == "allow") == (answer.status == 200) else _CODES["undecided"]
-    status = Status(code=code)
-    named = Struct()
+    status = messages.Status(code=code)
+    named = messages.Struct()
     named.update({"decision_id": dict(answer.headers).get("Muster-Decision-Id", ""), "outcome": answer.outcome})
     if code == 0:
-        passed = auth.OkHttpResponse(
+        passed = messages.OkHttpResponse(
             headers=[_option(name, value) for name, value in answer.headers if name.lower() in _OWN],
             headers_to_remove=[name for name in _OWN if name not in {given.lower() for given, _ in answer.headers}],
         )
-        return auth.CheckResponse(status=status, ok_response=passed, dynamic_metadata=named)
-    refused = auth.DeniedHttpResponse(
-        status=http_status_pb2.HttpStatus(code=answer.status if answer.status != 200 else 503),
+        return messages.CheckResponse(status=status, ok_response=passed, dynamic_metadata=named)
+    refused = messages.DeniedHttpResponse(
+        status=messages.HttpStatus(code=answer.status if answer.status != 200 else 503),
         headers=[_option(name, value) for name, value in answer.headers],
         body=answer.body.decode("utf-8"),
     )
-    return auth.CheckResponse(status=status, denied_response=refused, dynamic_metadata=named)
+    return messages.CheckResponse(status=status, denied_response=refused, dynamic_metadata=named)
 
 
 def _option(name: str, value: str) -> Any:
     """A header that takes the place of whatever the client has sent under its name."""
-    return base_pb2.HeaderValueOption(
-        header=base_pb2.HeaderValue(key=name.lower(), value=value),
-        append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    return messages.HeaderValueOption(
+        header=messages.HeaderValue(key=name.lower(), value=value),
+        append_action=messages.OVERWRITE_IF_EXISTS_OR_ADD,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.adapters.gateway import messages
 from tests.access.provider import Provider
 from tests.access.signing import key
 from tests.service.running import Service
@@ -25,6 +26,17 @@ TOLD = {
     "traefik": ("X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"),
 }
 Headers = list[tuple[str, str]]
+
+
+class Stub:
+    """A client of `envoy.service.auth.v3.Authorization`."""
+
+    def __init__(self, channel: Any) -> None:
+        self.Check = channel.unary_unary(
+            f"/{messages.SERVICE}/Check",
+            request_serializer=messages.CheckRequest.SerializeToString,
+            response_deserializer=messages.CheckResponse.FromString,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from envoy.config.core.v3 import base_pb2
-from envoy.service.auth.v3 import attribute_context_pb2 as context
-from envoy.service.auth.v3 import external_auth_pb2 as auth
-
+from engine.adapters.gateway import messages
 from tests.adapters.gateway.edge import EXPORT, TOLD
 
 PREFIX = b"/v1/forward-auth"
@@ -35,18 +32,18 @@ class Request:
         lines = b"".join(b"%b: %b\r\n" % line for line in (*self.headers, *more))
         return b"%b %b HTTP/1.1\r\n%b\r\n" % (self.method, target, lines)
 
-    def check(self) -> auth.CheckRequest:
+    def check(self) -> messages.CheckRequest:
         """As Envoy's protocol has it; texts there are UTF-8."""
         target = self.path + (b"?" + self.query if self.query else b"")
-        headers = [base_pb2.HeaderValue(key=name.decode("latin-1"), raw_value=value) for name, value in self.headers]
-        http = context.AttributeContext.HttpRequest(
+        headers = [messages.HeaderValue(key=name.decode("latin-1"), raw_value=value) for name, value in self.headers]
+        http = messages.HttpRequest(
             method=self.method.decode("latin-1"),
             host=self.host.decode("latin-1"),
             path=target.decode("latin-1"),
-            header_map=base_pb2.HeaderMap(headers=headers),
+            header_map=messages.HeaderMap(headers=headers),
         )
-        inner = context.AttributeContext.Request(http=http)
-        return auth.CheckRequest(attributes=context.AttributeContext(request=inner))
+        inner = messages.Request(http=http)
+        return messages.CheckRequest(attributes=messages.AttributeContext(request=inner))
 
 
 def valid(name: str, token: str) -> Request:

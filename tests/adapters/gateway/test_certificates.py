@@ -11,11 +11,10 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from envoy.service.auth.v3 import external_auth_pb2_grpc as stubs
 
 from engine.opa.binary import OpaBinary
 from tests.adapters.gateway.conftest import ROUTES
-from tests.adapters.gateway.edge import EXPORT
+from tests.adapters.gateway.edge import EXPORT, Stub
 from tests.adapters.gateway.test_envoy import request
 from tests.publishing.test_witnesses import unused_port
 from tests.service.running import ROOT, Service, environment, make_home
@@ -96,7 +95,7 @@ def check(known: tuple[Secure, Pairs], who: str) -> Any:
     credentials = grpc.ssl_channel_credentials(service.authority.pem.encode(), key.read_bytes(), cert.read_bytes())
     options = (("grpc.ssl_target_name_override", "localhost"),)
     with grpc.secure_channel(service.env["MUSTER_ENVOY_LISTEN"], credentials, options) as channel:
-        return stubs.AuthorizationStub(channel).Check(request(), timeout=20)
+        return Stub(channel).Check(request(), timeout=20)
 
 
 def test_the_same_over_grpc(known: tuple[Secure, Pairs]) -> None:

@@ -10,13 +10,9 @@ from typing import Any
 
 import grpc
 import pytest
-from envoy.config.core.v3 import base_pb2
-from envoy.service.auth.v3 import attribute_context_pb2 as context
-from envoy.service.auth.v3 import external_auth_pb2 as auth
-from envoy.service.auth.v3 import external_auth_pb2_grpc as service
-from google.protobuf.struct_pb2 import Struct
 
-from tests.adapters.gateway.edge import EXPORT, Edge
+from engine.adapters.gateway import messages
+from tests.adapters.gateway.edge import EXPORT, Edge, Stub
 from tests.service.running import until
 from tests.service.test_killed import opas
 
@@ -28,7 +24,7 @@ Raw = list[tuple[str, bytes]]
 def stub(edge: Edge) -> Iterator[Any]:
     """The service's client."""
     with grpc.insecure_channel(edge.check) as channel:
-        yield service.AuthorizationStub(channel)
+        yield Stub(channel)
 
 
 def request(
@@ -44,23 +40,23 @@ def request(
     lines: Raw = [(":method", b"POST"), (":path", target.encode()), ("x-ticket", ticket), *(more or [])]
     if user is not None:
         lines.append(("x-user", user.encode()))
-    headers = [base_pb2.HeaderValue(key=name, raw_value=value) for name, value in lines]
-    http = context.AttributeContext.HttpRequest(
+    headers = [messages.HeaderValue(key=name, raw_value=value) for name, value in lines]
+    http = messages.HttpRequest(
         method="POST",
         path=target,
         host="api.example",
         headers={} if raw else {name: value.decode("latin-1") for name, value in lines},
-        header_map=base_pb2.HeaderMap(headers=headers) if raw else None,
+        header_map=messages.HeaderMap(headers=headers) if raw else None,
     )
     metadata = {}
     if claims is not None:
-        told = Struct()
+        told = messages.Struct()
         told.update({"payload": claims})
         metadata[METADATA] = told
-    return auth.CheckRequest(
-        attributes=context.AttributeContext(
-            request=context.AttributeContext.Request(http=http),
-            metadata_context=base_pb2.Metadata(filter_metadata=metadata),
+    return messages.CheckRequest(
+        attributes=messages.AttributeContext(
+            request=messages.Request(http=http),
+            metadata_context=messages.Metadata(filter_metadata=metadata),
         )
     )
 
@@ -80,7 +76,7 @@ def test_allow_is_code_0_and_overwrites(edge: Edge, stub: Any, raw: bool) -> Non
     assert record["answer"]["allow"] is True
     assert record["via"]["gateway"] == "envoy-grpc"
     assert headers["muster-assertion"].count(".") == 2
-    overwrite = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+    overwrite = messages.OVERWRITE_IF_EXISTS_OR_ADD
     assert all(option.append_action == overwrite for option in got.ok_response.headers)
     assert {"muster-problem", "muster-gateway-key"} <= set(got.ok_response.headers_to_remove)
     assert got.dynamic_metadata["decision_id"] == headers["muster-decision-id"]
@@ -120,7 +116,7 @@ def test_a_silent_opa_is_a_denied_503(edge: Edge, stub: Any) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        auth.CheckRequest(),
+        messages.CheckRequest(),
         request(target=""),
         request(target="/../admin"),
         request(target="/caf\u00e9\u4e2d"),

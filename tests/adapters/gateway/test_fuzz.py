@@ -19,7 +19,6 @@ from typing import Any
 import grpc
 import pytest
 import yaml
-from envoy.service.auth.v3 import external_auth_pb2_grpc as service
 
 from engine.access import issuers as pinned_issuers
 from engine.access.discovery import Way
@@ -36,7 +35,7 @@ from engine.bundling.routes import Route
 from tests.access.provider import Provider
 from tests.access.signing import key
 from tests.adapters.gateway import conftest
-from tests.adapters.gateway.edge import Edge
+from tests.adapters.gateway.edge import Edge, Stub
 from tests.adapters.gateway.mutations import ALLOWED, PREFIX, Request, mutated, preflight, question, valid
 
 SEED = int(os.environ.get("MUSTER_FUZZ_SEED", "1"))
@@ -169,7 +168,7 @@ def connection(edge: Edge) -> Iterator[Http]:
 def stub(edge: Edge) -> Iterator[Any]:
     """Envoy's client."""
     with grpc.insecure_channel(edge.check) as channel:
-        yield service.AuthorizationStub(channel)
+        yield Stub(channel)
 
 
 ANSWERS = {200, 401, 403}

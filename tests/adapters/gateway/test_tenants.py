@@ -10,10 +10,9 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from envoy.service.auth.v3 import external_auth_pb2_grpc as service
 
 from tests.adapters.gateway.crossing import HIDDEN, ROLES, THEIRS, attacks
-from tests.adapters.gateway.edge import TICKET, Edge
+from tests.adapters.gateway.edge import TICKET, Edge, Stub
 from tests.adapters.gateway.test_envoy import check, request
 from tests.service.running import export, instant
 
@@ -179,7 +178,7 @@ def test_a_gateway_speaks_for_its_own_tenant(edge: Edge) -> None:
     words = ("token", "create", "--tenant", INTRUDER, "--role", "gateway", "--principal", "system:envoy-grpc", "--json")
     edge.keys["intruder-grpc"] = json.loads(edge.service.muster(*words).stdout)["token"]
     with grpc.insecure_channel(edge.check) as channel:
-        answer = check(service.AuthorizationStub(channel), edge, request(THEIRS), key="intruder-grpc")
+        answer = check(Stub(channel), edge, request(THEIRS), key="intruder-grpc")
     assert (answer.status.code, answer.denied_response.status.code) == (7, 403)
 
 
