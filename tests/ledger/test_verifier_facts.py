@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger import canonical as writers
@@ -313,14 +313,14 @@ def compare(log: list[Written], module: Any = facts, invalid: type[Exception] = 
 
 
 @given(logs(broken=False))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # beside other work a log takes long to make
 def test_facts_are_the_reductions(log: list[Written]) -> None:
     """After each entry of a well-formed log the names, versions and states are the same, and nothing is refused."""
     assert compare(log) == 0
 
 
 @given(logs(broken=True))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # beside other work a log takes long to make
 def test_what_one_refuses_the_other_refuses(log: list[Written]) -> None:
     """Entries that are erased, malformed or about a second ref come out the same on both sides."""
     compare(log)
