@@ -5,17 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.opa.binary import OpaBinary
 from tests.adapters.gateway.conftest import served
 from tests.adapters.gateway.edge import EXPORT, Edge
-from tests.gateways import programs
+from tests.gateways import programs, tools
 from tests.gateways.backend import Backend
 from tests.gateways.programs import PROFILES
 from tests.gateways.wire import free_port, wait_until
@@ -73,6 +75,24 @@ def way(request: pytest.FixtureRequest, installed: Path, muster: Edge) -> Iterat
                 yield made
     finally:
         backend.stop()
+
+
+def test_somebody_elses_messages_mean_the_same(installed: Path, muster: Edge) -> None:
+    """Allow, deny, nobody and nowhere, by a client of Envoy's messages as the authors of gRPC have them."""
+    assert installed
+
+    def told(user: str, target: str = EXPORT, key: str = muster.keys["envoy-grpc"]) -> Any:
+        script = Path(__file__).with_name("grpc_client.py")
+        command = [tools.stub_python(), str(script), muster.check, key, user, target]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    allowed = told("ada")
+    assert (allowed["code"], allowed["headers"]) == (0, ["muster-assertion", "muster-decision-id"])
+    assert muster.record(allowed["decision"])["answer"]["allow"] is True
+    denied = told("bob")
+    assert (denied["code"], denied["status"]) == (7, 403)
+    assert (told("ada", "/nowhere")["status"], told("")["status"]) == (403, 401)
+    assert (told("ada", key="nobody's")["code"], told("ada", key="nobody's")["status"]) == (16, 401)
 
 
 def test_denied_trained_allowed(way: Way) -> None:
