@@ -165,7 +165,7 @@ class Settings:
     """Certificates of authorities (PEM) that issuers of users' tokens are trusted by, besides the public ones."""
     workers: int = 1
     caller_rate: int = 0
-    """Decisions a second that one caller may ask of one worker; 0: as many as there is room for."""
+    """Decisions a second that one caller may ask, of whichever worker; 0: as many as there is room for."""
     caller_burst: int = 1
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What was set, as it was written: what another process of this service is given, so that it has the same."""

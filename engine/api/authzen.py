@@ -112,7 +112,7 @@ async def configuration(itself: Itself, response: Response) -> dict[str, Any]:
 async def keys(itself: Itself, response: Response) -> dict[str, Any]:
     """The key set by which `signed_metadata` is checked; 404 without a public address."""
     response.headers["Cache-Control"] = f"public, max-age={SECONDS}"
-    return {"keys": [itself.jwk()]}
+    return {"keys": [itself.signer.jwk]}
 
 
 def _sent(answer: bytes) -> Response:

@@ -68,7 +68,7 @@ async def keys(request: Request, tenant: str) -> dict[str, Any]:
     gateways: Gateways = request.app.state.gateways
     if tenant not in gateways.found.runtime.tenants():
         raise NotFound(f"there is no tenant {tenant}")
-    return {"keys": [gateways.assertions(tenant).jwk()]}
+    return {"keys": [gateways.assertions(tenant).signer.jwk]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

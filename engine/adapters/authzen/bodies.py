@@ -89,14 +89,14 @@ class PageBody(_Asked):
 class SubjectSearchBody(EvaluationBody):
     """Subject Search."""
 
-    subject: SearchedBody  # type: ignore[assignment]
+    subject: SearchedBody  # type: ignore[assignment]  # what is searched for has no ID: pydantic takes another type
     page: Annotated[PageBody | SkipJsonSchema[None], _MAY_BE_ABSENT] = None
 
 
 class ResourceSearchBody(EvaluationBody):
     """Resource Search."""
 
-    resource: SearchedBody  # type: ignore[assignment]
+    resource: SearchedBody  # type: ignore[assignment]  # what is searched for has no ID: pydantic takes another type
     page: Annotated[PageBody | SkipJsonSchema[None], _MAY_BE_ABSENT] = None
 
 

@@ -6,15 +6,10 @@ home signs can pass for metadata, nor metadata for it. Its public half is a JWK 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from engine.access import base64url
+from engine.access.signer import Signer
 from engine.home import Home
-from ledger import canonical
 from ledger.model import JSON
 
 WELL_KNOWN = "/.well-known/authzen-configuration"
@@ -32,12 +27,12 @@ class Metadata:
     """What a service at `base` (https, without a path) says of itself."""
 
     base: str
-    key: Ed25519PrivateKey
+    signer: Signer
 
     @classmethod
     def of(cls, base: str, home: Home) -> Metadata:
         """Raises SetupError where the home's key cannot be read."""
-        return cls(base, Ed25519PrivateKey.from_private_bytes(home.derived_key("authzen-metadata")))
+        return cls(base, Signer.of(home, "authzen-metadata"))
 
     def parameters(self) -> dict[str, JSON]:
         """The parameters of section 9.1.1, and where the key set is."""
@@ -55,18 +50,4 @@ class Metadata:
 
     def signed(self, issued_at: int) -> str:
         """The parameters as claims of a JWT (RFC 7519) by the service itself."""
-        header: JSON = {"alg": "EdDSA", "typ": "JWT", "kid": self.jwk()["kid"]}
-        claims: JSON = {**self.parameters(), "iss": self.base, "iat": issued_at}
-        signed = f"{_encoded(canonical.encode(header))}.{_encoded(canonical.encode(claims))}"
-        return f"{signed}.{_encoded(self.key.sign(signed.encode()))}"
-
-    def jwk(self) -> dict[str, JSON]:
-        """The public key, named by its thumbprint (RFC 7638)."""
-        raw = self.key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        public: dict[str, JSON] = {"crv": "Ed25519", "kty": "OKP", "x": _encoded(raw)}
-        thumbprint = _encoded(hashlib.sha256(canonical.encode(public)).digest())
-        return {**public, "kid": thumbprint, "alg": "EdDSA", "use": "sig"}
-
-
-def _encoded(data: bytes) -> str:
-    return base64url.encoded(data).decode()
+        return self.signer.token("JWT", {**self.parameters(), "iss": self.base, "iat": issued_at})

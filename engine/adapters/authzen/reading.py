@@ -131,7 +131,7 @@ def _item(value: JSON, defaults: Mapping[str, Any]) -> Request | Invalid:
 
     def entity(key: str) -> Entity:
         if key not in value and key in defaults:
-            return defaults[key]  # type: ignore[no-any-return]
+            return defaults[key]  # type: ignore[no-any-return]  # read as an entity before
         return reader.entity(value, key)
 
     request = reader.request(
