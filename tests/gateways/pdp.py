@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from tests.gateways.server import Server
-from tests.gateways.wire import Message, Reader
+from engine.gateways.check.server import Server
+from engine.gateways.check.wire import Message, Reader
 
 ASK_PATH: Final = "/v1/forward-auth"
 REMEDY: Final = "https://learn.example/modules/secure-data-export"

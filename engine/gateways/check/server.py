@@ -11,15 +11,17 @@ import ssl
 import threading
 from pathlib import Path
 
-from tests.gateways.wire import Message, Reader
+from engine.gateways.check.wire import Message, Reader
 
 
 class Server:
-    """Listens on a loopback port or a Unix socket; a subclass says what is done with a connection's messages."""
+    """Listens on a port or a Unix socket; a subclass says what is done with a connection's messages."""
 
-    def __init__(self, *, port: int = 0, path: Path | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, path: Path | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.path, self.tls = path, tls
-        self.port = port
+        self.host, self.port = host, port
         self.lock = threading.Lock()
         self.connections = 0
         self._open: set[socket.socket] = set()
@@ -28,17 +30,21 @@ class Server:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens on TCP."""
-        return "127.0.0.1", self.port
+        return self.host, self.port
 
     def start(self) -> None:
-        """Listen; on TCP on the port of before, if it had one."""
+        """Listen; on TCP on the port of before, if it had one. Raises OSError: a file that is there is not replaced."""
         assert self._listener is None, "it runs"
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
             listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(self.path))
+            try:
+                listener.bind(str(self.path))
+            except OSError:
+                listener.close()
+                raise
         else:
-            listener = socket.create_server(self.address)
+            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+            listener = socket.create_server(self.address, family=family)
             self.port = listener.getsockname()[1]
         listener.listen(512)
         self._listener = listener
@@ -51,6 +57,8 @@ class Server:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+            if self.path is not None:
+                self.path.unlink(missing_ok=True)
         self.cut()
 
     def cut(self) -> None:
