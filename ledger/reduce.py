@@ -1,9 +1,9 @@
 """The projection: what a log proves now, as a pure reduction of its entries.
 
-Owns the states of `person/`, `approval/`, `change_window/`, `token/`, `hold/`, `alarm/` and `log/` objects; those of
-learning are in `ledger.learning`. It copies and never computes: no date is added, no tier concluded. A state is
-replaced, never changed in place, so that whoever holds one holds it for good. An object's version is the index of the
-newest entry that `changed` names it for.
+Owns the states of `person/`, `approval/`, `change_window/`, `request/`, `token/`, `hold/`, `alarm/` and `log/` objects;
+those of learning are in `ledger.learning`. It copies and never computes: no date is added, no tier concluded. A state
+is replaced, never changed in place, so that whoever holds one holds it for good. An object's version is the index of
+the newest entry that `changed` names it for.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def changed(kind: str, payload: Payload, about_ref: str | None, entry_id: str) -
         return learning.changed(kind, payload, about_ref, entry_id)
     if kind in ("approval", "change_window"):
         return (f"{kind}/{entry_id}",)
+    if kind == "request":
+        return (f"request/{entry_id if text(payload, 'event') == 'stored' else text(payload, 'request')}",)
     if kind == "token":
         return (f"token/{text(payload, 'token')}",)
     if kind == "log.key":
@@ -64,6 +66,8 @@ def reduce(name: str, state: State | None, *, kind: str, payload: Payload, entry
             "resources": field(payload, "resources"),
             "evidence": entry_id,
         }
+    if room == "request":
+        return _request(state, payload, entry_id, at)
     if room == "token":
         return _token(state, payload, at)
     if room == "log":
@@ -166,6 +170,24 @@ def _token(state: State | None, payload: Payload, at: str) -> State:
     raise Malformed("a token is issued once, and revoked only after that")
 
 
+def _request(state: State | None, payload: Payload, entry_id: str, at: str) -> State:
+    event = text(payload, "event")
+    if event == "stored" and state is None:
+        return {
+            "ref": text(payload, "ref"),
+            "action": mapping(payload, "action"),
+            "resource": mapping(payload, "resource"),
+            "context": mapping(payload, "context"),
+            "request_digest": text(payload, "request_digest"),
+            "expires_at": text(payload, "expires_at"),
+            "stored_by": mapping(mapping(payload, "by"), "principal"),
+            "evidence": entry_id,
+        }
+    if event == "withdrawn" and state is not None:
+        return {"withdrawn_at": at, "withdrawal": entry_id} | state  # the first withdrawal is the one that counts
+    raise Malformed("a request is stored once, and withdrawn only after that")
+
+
 def _lowered(state: State | None, ref: str, payload: Payload, entry_id: str, at: str) -> State:
     """What was passed by an item that is void counts until the day of grace, and so does what was earned with it."""
     del ref, at
@@ -212,6 +234,7 @@ KINDS: Final = (frozenset(_PERSON) | learning.KINDS) | {
     "decision",
     "approval",
     "change_window",
+    "request",
     "token",
     "activation",
     "clock.adjusted",

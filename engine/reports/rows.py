@@ -247,9 +247,9 @@ def _behind(facts: JSON) -> Iterator[str]:
 
 
 def _cited(reads: JSON) -> Iterator[str]:
-    """The approvals and change windows that were read: each is called after its entry."""
+    """The approvals, change windows and stored requests that were read: each is called after its entry."""
     for read in _list(reads):
         name = read[0] if isinstance(read, list) and read else None
         room, _, identifier = name.partition("/") if isinstance(name, str) else ("", "", "")
-        if room in ("approval", "change_window"):
+        if room in ("approval", "change_window", "request"):
             yield from _ids([identifier])

@@ -17,7 +17,7 @@ KINDS: Final = frozenset(
     {
         "accommodation", "activation", "alarm", "approval", "attempt", "certification", "change_window",
         "clock.adjusted", "copy", "decision", "erasure", "expiry", "hold", "learning", "log.key", "rebuilt", "regrade",
-        "restored", "result", "revocation", "subject", "token", "waiver",
+        "request", "restored", "result", "revocation", "subject", "token", "waiver",
     }
 )  # fmt: skip
 MOST_BYTES: Final = 65_535

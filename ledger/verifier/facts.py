@@ -5,7 +5,7 @@ reduced changes nothing. States are changed in place and move with the log; whoe
 is added here and no tier concluded: what an entry says is believed, whether it may say so is checked elsewhere.
 
     person/<ref>         what a person has passed, holds, is excused from       (subject, result, certification, ...)
-    approval/<id>        change_window/<id>   token/<id>
+    approval/<id>        change_window/<id>   token/<id>   request/<id>
     hold/<ref>           alarm/<witness>      log/key
     attempt/<id>         learning/<ref>/<module>   accommodation/<ref>   regrade/<digest>      (`facts_learning`)
 """
@@ -187,6 +187,23 @@ def _change_window(states: States, _ref: str | None, entry: str, _at: str, paylo
     return (name,)
 
 
+def _request(states: States, _ref: str | None, entry: str, at: str, payload: State) -> tuple[str, ...]:
+    event = text(payload, "event")
+    if event == "stored":
+        stored: State = {field: table(payload, field) for field in ("action", "resource", "context")}
+        stored |= {field: text(payload, field) for field in ("ref", "request_digest", "expires_at")}
+        stored |= {"stored_by": table(table(payload, "by"), "principal"), "evidence": entry}
+        states[f"request/{entry}"] = stored
+        return (f"request/{entry}",)
+    name = f"request/{text(payload, 'request')}"
+    request = states.get(name)
+    if event != "withdrawn" or request is None:
+        raise Invalid("a request is stored once, and withdrawn only after that")
+    if "withdrawn_at" not in request:
+        request.update(withdrawn_at=at, withdrawal=entry)
+    return (name,)
+
+
 def _token(states: States, _ref: str | None, _entry: str, at: str, payload: State) -> tuple[str, ...]:
     name, event = f"token/{text(payload, 'token')}", text(payload, "event")
     token = states.get(name)
@@ -236,6 +253,7 @@ _RULES: Final[dict[str, _Rule]] = {
     "accommodation": facts_learning.accommodation,
     "approval": _approval,
     "change_window": _change_window,
+    "request": _request,
     "token": _token,
     "log.key": _log_key,
     "alarm": _alarm,

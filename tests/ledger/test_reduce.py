@@ -144,3 +144,29 @@ def test_a_fact_needs_a_person(kind: str) -> None:
     for state in (None, _person()):
         with pytest.raises(Malformed):
             _after(state, kind, {"passed": True})
+
+
+def test_a_request_is_stored_once_and_withdrawn_once() -> None:
+    """What was stored stays as it was; the first withdrawal counts, and nothing is withdrawn that was not stored."""
+    stored: dict[str, JSON] = {
+        "event": "stored",
+        "ref": _REF,
+        "action": {"name": "a"},
+        "resource": {"type": "t", "id": "i"},
+        "context": {"columns": ["c"]},
+        "request_digest": "d",
+        "expires_at": _LATE,
+        "by": {"role": "app", "principal": {"type": "system", "id": "host"}, "token": "t"},
+    }
+    state = _after(None, "request", stored, "r1")
+    assert state == {
+        **{k: v for k, v in stored.items() if k not in ("event", "by")},
+        "stored_by": {"type": "system", "id": "host"},
+        "evidence": "r1",
+    }
+    gone = _after(state, "request", {"event": "withdrawn", "request": "r1"}, "r2")
+    assert gone == {**state, "withdrawn_at": _AT, "withdrawal": "r2"}
+    assert _after(gone, "request", {"event": "withdrawn", "request": "r1"}, "r3") == gone
+    for before, payload in ((None, {"event": "withdrawn", "request": "r1"}), (state, stored)):
+        with pytest.raises(Malformed):
+            _after(before, "request", payload)

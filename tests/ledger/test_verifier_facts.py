@@ -53,6 +53,7 @@ class Maker:
     results: list[str] = field(default_factory=lambda: ["r"])
     certifications: list[str] = field(default_factory=lambda: ["c"])
     tokens: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def one(self, *choices: Any) -> Any:
         """Any of these."""
@@ -183,6 +184,21 @@ class Maker:
             "resources": self.one([], ["db"]),
         }
 
+    def _request(self, identifier: str) -> tuple[Person, Payload]:
+        person, payload = self._person()
+        if self.requests and self.one(True, False):
+            return person, payload | {"request": self.one(*self.requests), "event": "withdrawn", "reason": "x"}
+        self.requests.append(identifier)
+        return person, payload | {
+            "event": "stored",
+            "ref": ref_of(person),
+            "action": {"name": "a"},
+            "resource": self.one({"type": "t", "id": "i"}, {"type": "user", "ref": ref_of(BOB)}),
+            "context": self.one({}, {"columns": ["c"]}),
+            "request_digest": "q" * 64,
+            "expires_at": self.one(LATE, END),
+        }
+
     def _token(self, identifier: str) -> tuple[Person | None, Payload]:
         if self.tokens and self.one(True, False):
             return None, {"token": self.one(*self.tokens), "event": "revoked"}
@@ -210,6 +226,7 @@ TOGETHER = (
     ("subject", "attempt", "result", "learning"),
     ("subject", "result", "certification", "revocation", "regrade"),
     ("attempt", "result", "regrade", "accommodation"),
+    ("subject", "request", "approval"),
     tuple(sorted(KINDS)),
 )
 

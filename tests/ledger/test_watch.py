@@ -74,6 +74,16 @@ def _signs() -> Draft:
 
 
 _WINDOW: dict[str, JSON] = {"starts_at": START, "ends_at": START, "resources": []}
+
+
+def _stores() -> Draft:
+    stored: dict[str, JSON] = {
+        "event": "stored", "ref": ref_of(ANN), "action": {"name": "a"}, "resource": {"type": "t", "id": "i"},
+        "context": {}, "request_digest": "d", "expires_at": START, "by": BY,
+    }  # fmt: skip
+    return draft("request", stored, about=ANN)
+
+
 _KINDS: dict[str, tuple[Callable[[], Draft], Callable[[Draft], Changed]]] = {
     "a person who joins": (lambda: subject(BOB), lambda _: _changed(name_of(BOB), unknown_object(BOB))),
     "a person who moves": (lambda: subject(ANN, {"active": False}, first=False), lambda _: _changed(name_of(ANN))),
@@ -89,6 +99,7 @@ _KINDS: dict[str, tuple[Callable[[], Draft], Callable[[Draft], Changed]]] = {
         lambda each: _changed(f"approval/{each.id}"),
     ),
     "a window": (lambda: draft("change_window", _WINDOW), lambda each: _changed(f"change_window/{each.id}")),
+    "a stored request": (_stores, lambda each: _changed(f"request/{each.id}")),
     "a hold": (
         lambda: draft("hold", {"event": "set", "reason": "r"}, about=ANN),
         lambda _: _changed(f"hold/{ref_of(ANN)}"),
