@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -174,8 +175,9 @@ class Gateways:
             self.found.metrics.asked("", "", "", "unknown-gateway")
             return answers.unknown(None, "unknown_gateway", str(exc), ())
         except (MusterError, LedgerError) as exc:
-            self.found.metrics.asked("", "", "", "undecided")
-            return _undecided(exc)
+            answer = _undecided(exc)
+            self.found.metrics.asked("", "", "", answer.outcome, answer.cause)
+            return answer
         said = gateway.profile.said
         ask = read(said.gateway)
         own = claims(said.subject.metadata) if said.subject.metadata is not None else None
@@ -195,7 +197,14 @@ class Gateways:
             answer = answers.unknown(None, "unknown_gateway", str(exc), ())
         except (MusterError, LedgerError) as exc:
             answer = _undecided(exc, judging.cors)
-        self.found.metrics.asked(asking.caller.tenant, profile.name, judging.route, answer.outcome)
+        self.found.metrics.asked(
+            asking.caller.tenant,
+            profile.name,
+            judging.route,
+            answer.outcome,
+            answer.cause,
+            time.perf_counter_ns() - asking.stages.began,
+        )
         return answer
 
     def assertions(self, tenant: str) -> Assertions:

@@ -73,7 +73,15 @@ ASKED: Final = Family(
     name="muster_gateway_asks",
     kind="counter",
     help="What gateways asked, by how it was answered; `unknown-gateway` has no profile",
-    labels=("tenant", "gateway", "route", "outcome"),
+    labels=("tenant", "gateway", "route", "outcome", "cause"),
+)
+ASK: Final = Family(
+    name="muster_gateway_ask_seconds",
+    kind="histogram",
+    help="From a gateway's ask to its answer, whose record is durable by then",
+    labels=("tenant", "gateway"),
+    bounds=TIMES,
+    scale=_S,
 )
 COMMIT: Final = Family(
     name="muster_commit_entries", kind="histogram", help="Entries that one fsync made durable", bounds=SIZES
@@ -99,7 +107,20 @@ LEFT_OUT: Final = Family(
     name="muster_left_out", kind="counter", help="What was counted for series that found no room among the numbers"
 )
 
-ALL: Final = (DECISIONS, UNDECIDED, WHOLE, STAGE, BATCH, LEASED, REFUSED, ASKED, COMMIT, *WATCHED.values(), LEFT_OUT)
+ALL: Final = (
+    DECISIONS,
+    UNDECIDED,
+    WHOLE,
+    STAGE,
+    BATCH,
+    LEASED,
+    REFUSED,
+    ASKED,
+    ASK,
+    COMMIT,
+    *WATCHED.values(),
+    LEFT_OUT,
+)
 
 
 def key(family: Family) -> str:

@@ -48,6 +48,7 @@ class Metrics:
         self.decisions = Counter(numbers, families.DECISIONS)
         self.undecided = Counter(numbers, families.UNDECIDED)
         self._asked = Counter(numbers, families.ASKED)
+        self._asks: dict[tuple[str, str], Histogram] = {}
         self._whole = Histogram(numbers, families.WHOLE)
         self._stages: dict[Stage, Histogram] = {stage: Histogram(numbers, families.STAGE, (stage,)) for stage in ORDER}
         self._batch = Histogram(numbers, families.BATCH)
@@ -86,9 +87,17 @@ class Metrics:
         """A request was refused before anything was decided."""
         self._cells[self._refused[reason]] += 1
 
-    def asked(self, tenant: str, gateway: str, route: str, outcome: str) -> None:
-        """A gateway was answered; `route` is empty where the request matched none."""
-        self._cells[self._asked.place((tenant, gateway, route, outcome))] += 1
+    def asked(self, tenant: str, gateway: str, route: str, outcome: str, cause: str = "", spent: int = 0) -> None:
+        """A gateway was answered after `spent` nanoseconds.
+
+        `route` is empty where the request matched none, `cause` where it was decided, `gateway` where none is known.
+        """
+        self._cells[self._asked.place((tenant, gateway, route, outcome, cause))] += 1
+        if gateway:
+            took = self._asks.get((tenant, gateway))
+            if took is None:
+                took = self._asks[tenant, gateway] = Histogram(self._numbers, families.ASK, (tenant, gateway))
+            took.observe(spent)
 
     def committed(self, entries: int) -> None:
         """An fsync made so many entries durable; called by one thread, which may be another than the rest's."""

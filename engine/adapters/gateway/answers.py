@@ -2,7 +2,7 @@
 
 An allow is exactly 200 with an empty body. A denial is a problem document (RFC 9457), with the same on one line in
 `Muster-Problem` for gateways that drop bodies; a browser is sent to the remedy where its route says so. Nothing but
-what stands here is sent: no cookie, and nothing that may be kept.
+what stands here is sent: no cookie, and nothing that may be kept but an allow, where `keeping` says so.
 """
 
 from __future__ import annotations
@@ -31,12 +31,17 @@ class Answer:
     body: bytes = b""
     outcome: str = "allow"
     """For those who count: allow, deny, unauthenticated or undecided."""
+    cause: str = ""
+    """Why it is undecided."""
 
 
-def allowed(decision_id: str, assertion: str | None) -> Answer:
-    """Pass."""
+NOT_KEPT: Final = ("Cache-Control", "no-store")
+
+
+def allowed(decision_id: str, assertion: str | None, kept: Fields = (NOT_KEPT,)) -> Answer:
+    """Pass. `kept` says whether the gateway may give this answer again by itself."""
     proof = (("Muster-Assertion", assertion),) if assertion is not None else ()
-    return Answer(status=200, headers=(("Muster-Decision-Id", decision_id), *proof, _NOT_KEPT))
+    return Answer(status=200, headers=(("Muster-Decision-Id", decision_id), *proof, *kept))
 
 
 def denied(decision_id: str, denials: Sequence[JSON], base: str, cors: Fields, detail: str = "") -> Answer:
@@ -79,7 +84,8 @@ def undecided(decision_id: str | None, cause: str, detail: str, cors: Fields = (
         "cause": cause,
         "decision_id": decision_id,
     }
-    return _problem(503, problem, (*cors, ("Retry-After", "1")), decision_id, "undecided")
+    answer = _problem(503, problem, (*cors, ("Retry-After", "1")), decision_id, "undecided")
+    return replace(answer, cause=cause)
 
 
 def elsewhere(answer: Answer, denials: Sequence[JSON], base: str, said: Gateway) -> Answer:
@@ -104,9 +110,6 @@ def prefers_html(accept: Sequence[bytes]) -> bool:
     return b"text/html" in kinds and b"application/json" not in kinds and b"application/problem+json" not in kinds
 
 
-_NOT_KEPT: Final = ("Cache-Control", "no-store")
-
-
 def _problem(status: int, problem: dict[str, JSON], headers: Fields, decision_id: str | None, outcome: str) -> Answer:
     named = (("Muster-Decision-Id", decision_id),) if decision_id is not None else ()
     return Answer(
@@ -115,7 +118,7 @@ def _problem(status: int, problem: dict[str, JSON], headers: Fields, decision_id
             ("Content-Type", "application/problem+json"),
             *named,
             ("Muster-Problem", _line(problem)),
-            _NOT_KEPT,
+            NOT_KEPT,
             *headers,
         ),
         body=json.dumps(problem, ensure_ascii=False, separators=(",", ":")).encode(),

@@ -311,9 +311,11 @@ def test_every_ask_is_counted_by_gateway_route_and_outcome(edge: Edge) -> None:
     edge.ask("traefik", "bob")
     text = edge.service.http("GET", "/metrics").text
     for outcome in ("allow", "deny"):
-        labels = f'gateway="traefik",outcome="{outcome}",route="export",tenant="default"'
+        labels = f'cause="",gateway="traefik",outcome="{outcome}",route="export",tenant="default"'
         found = [line for line in text.splitlines() if line.startswith("muster_gateway_asks_total{")]
         assert any(set(labels.split(",")) == set(line[26 : line.index("}")].split(",")) for line in found), found
+    timed = [line for line in text.splitlines() if line.startswith("muster_gateway_ask_seconds_count{")]
+    assert any('gateway="traefik"' in line and float(line.rpartition(" ")[2]) >= 2 for line in timed), timed
 
 
 def test_a_socket_of_its_own_is_a_gateways_credential(edge: Edge) -> None:
