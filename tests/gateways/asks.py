@@ -1,54 +1,21 @@
-"""What each gateway asks, read as its profile is read: one pair of headers, the request line, or a CheckRequest."""
+"""What happened between two moments at a gateway: what it asked, and what reached the application."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import Any, Final
 
+from engine.gateways.check import asks
+from engine.gateways.check.asks import WAYS, Asked
+from engine.gateways.wishes import ASK_PATH
 from tests.gateways.backend import Seen
-from tests.gateways.pdp import ASK_PATH
 from tests.gateways.wire import Message
-
-_PAIRS: Final = {
-    "nginx": ("x-original-uri", "x-original-method", "host"),
-    "haproxy": ("x-original-uri", "x-original-method", "host"),
-    "caddy": ("x-forwarded-uri", "x-forwarded-method", "x-forwarded-host"),
-    "traefik": ("x-forwarded-uri", "x-forwarded-method", "x-forwarded-host"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a gateway asked, read as its profile is read: one pair of headers, nothing else."""
-
-    method: str
-    target: str
-    host: str
-    key: str | None
-    lines: list[tuple[str, str]]
-    body: bytes
-
-    def all(self, name: str) -> list[str]:
-        """The values of all lines of a header, in order."""
-        return [value for key, value in self.lines if key.lower() == name]
 
 
 def asked(profile: str, message: Message) -> Asked:
-    """Read an ask."""
-    if profile == "envoy-grpc":
-        told: dict[str, Any] = json.loads(message.body)
-        lines = [(str(name), str(value)) for name, value in told["headers"]]
-        keys = [str(value) for name, value in told["metadata"] if name == "muster-gateway-key"]
-        return Asked(told["method"], told["path"], told["host"], keys[0] if keys else None, lines, b"x" * told["body"])
-    key = message.get("muster-gateway-key")
-    if profile == "envoy-http":
-        assert message.target.startswith(ASK_PATH), message.first
-        target, host = message.target.removeprefix(ASK_PATH), message.get("host") or ""
-        return Asked(message.method, target, host, key, message.lines, message.body)
-    uri, method, host = (message.get(name) or "" for name in _PAIRS[profile])
-    assert message.target.partition("?")[0] == ASK_PATH, message.first
-    return Asked(method, uri, host, key, message.lines, message.body)
+    """Read an ask, which has to be at Muster's address, as the profile is read."""
+    assert asks.at(message) == ASK_PATH or profile == "envoy-http"
+    assert asks.at(message).startswith(ASK_PATH), message.first
+    return asks.asked(WAYS[profile], message)
 
 
 @dataclass(slots=True)

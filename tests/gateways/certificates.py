@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,6 +43,11 @@ class Authority:
         context.load_verify_locations(self.ca)
         context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+    def grpc_side(self) -> grpc.ServerCredentials:
+        """The same for a server of gRPC."""
+        pair = (key_of(self.server).read_bytes(), self.server.read_bytes())
+        return grpc.ssl_server_credentials([pair], self.ca.read_bytes(), require_client_auth=True)
 
 
 def key_of(certificate: Path) -> Path:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.gateways import certificates, tools
+from engine.gateways.check.envoy import GrpcPdp
+from tests.gateways import certificates
 from tests.gateways.asks import Exchange
 from tests.gateways.backend import Backend
 from tests.gateways.certificates import Authority, key_of
-from tests.gateways.pdp import Pdp
+from tests.gateways.pdp import HttpPdp
 from tests.gateways.programs import process, short_folder, written
 from tests.gateways.wire import Client, Message, free_port, request, wait_until
 
@@ -28,8 +28,7 @@ class Gate:
     folder: Path
     address: tuple[str, int]
     backend: Backend
-    pdp: Pdp
-    bridge: Bridge | None = None
+    pdp: HttpPdp | GrpcPdp
 
     @contextmanager
     def watch(self) -> Iterator[Exchange]:
@@ -55,41 +54,11 @@ class Gate:
 
     def die(self) -> None:
         """End who answers for Muster."""
-        if self.bridge is not None:
-            self.bridge.stop()
         self.pdp.stop()
 
     def revive(self) -> None:
         """Start who answers for Muster again, where it was."""
         self.pdp.start()
-        if self.bridge is not None:
-            self.bridge.start()
-
-
-@dataclass(slots=True)
-class Bridge:
-    """The program that takes Envoy's gRPC asks to the stand-in."""
-
-    pdp: Pdp
-    listen: str
-    authority: Authority | None = None
-    process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        """Start; returns when it listens."""
-        words = [tools.stub_python(), str(Path(__file__).with_name("grpc_bridge.py")), self.listen, str(self.pdp.port)]
-        if self.authority is not None:
-            words += [str(p) for p in (self.authority.ca, self.authority.server, key_of(self.authority.server))]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "listening\n"
-
-    def stop(self) -> None:
-        """End it."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate(timeout=30)
-            self.process = None
 
 
 @contextmanager
@@ -98,26 +67,26 @@ def gate(profile: str, *more: str, way: Way = "tcp") -> Iterator[Gate]:
     with short_folder() as folder:
         authority = certificates.made(folder / "tls") if way == "tls" else None
         socket = folder / "muster.sock" if way == "unix" else None
-        bridged = profile == "envoy-grpc"
-        tls = authority.server_side() if authority and not bridged else None
-        backend, pdp = Backend(), Pdp(path=None if bridged else socket, tls=tls)
-        port, at = free_port(), free_port() if bridged else pdp.port
-        muster = f"unix:{socket}" if socket else f"{'https://localhost' if authority else 'http://127.0.0.1'}:{at}"
-        bridge = Bridge(pdp, f"unix:{socket}" if socket else f"127.0.0.1:{at}", authority) if bridged else None
+        backend, pdp = Backend(), standing_in(profile, socket, authority)
+        port, host = free_port(), "https://localhost" if authority else "http://127.0.0.1"
+        muster = f"unix:{socket}" if socket else f"{host}:{pdp.port}"
         own = _certificate(authority) if authority else []
         try:
-            if bridge is not None:
-                bridge.start()
             written(profile, folder, muster, f"http://127.0.0.1:{backend.port}", f"127.0.0.1:{port}", *own, *more)
             with process(profile, folder, ("127.0.0.1", port)):
-                there = Gate(profile, folder, ("127.0.0.1", port), backend, pdp, bridge)
+                there = Gate(profile, folder, ("127.0.0.1", port), backend, pdp)
                 wait_until(lambda: there.call().status == 200, f"{profile} lets through what is allowed")
                 yield there
         finally:
-            if bridge is not None:
-                bridge.stop()
             pdp.stop()
             backend.stop()
+
+
+def standing_in(profile: str, path: Path | None, authority: Authority | None) -> HttpPdp | GrpcPdp:
+    """The stand-in that this gateway asks."""
+    if profile == "envoy-grpc":
+        return GrpcPdp(path=path, credentials=authority.grpc_side() if authority else None)
+    return HttpPdp(path=path, tls=authority.server_side() if authority else None)
 
 
 def _certificate(authority: Authority) -> list[str]:

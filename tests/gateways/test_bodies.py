@@ -133,7 +133,7 @@ def test_connections_to_muster_are_kept(gate: Gate) -> None:
     for _ in range(50):
         assert gate.call().status == 200
     made = gate.pdp.connections - before
-    assert made <= 4 or gate.profile == "envoy-grpc"  # its bridge to the stand-in keeps none
+    assert made <= 4
 
 
 def test_connections_that_muster_closed(gate: Gate) -> None:

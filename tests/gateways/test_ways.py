@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.gateways.check.envoy import GrpcPdp
 from tests.gateways import certificates, partners, pdp, programs
 from tests.gateways.partners import Way
 from tests.gateways.programs import PROFILES
@@ -36,9 +37,10 @@ def test_another_authority_is_not_believed(profile: str, installed: Path) -> Non
     with partners.gate(profile, way="tls") as gate, programs.short_folder() as folder:
         other = certificates.made(folder)
         gate.die()
-        gate.pdp.tls = other.server_side() if gate.bridge is None else None
-        if gate.bridge is not None:
-            gate.bridge.authority = other
+        if isinstance(gate.pdp, GrpcPdp):
+            gate.pdp.credentials = other.grpc_side()
+        else:
+            gate.pdp.tls = other.server_side()
         gate.revive()
         with gate.watch() as happened:
             answer = gate.call()

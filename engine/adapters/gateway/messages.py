@@ -29,7 +29,10 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "HeaderMap": "1 headers HeaderValue[]",
     "HeaderValueOption": "1 header HeaderValue, 3 append_action int32",
     "Metadata": "1 filter_metadata {Struct}",
-    "HttpRequest": "2 method string, 3 headers {string}, 4 path string, 5 host string, 13 header_map HeaderMap",
+    "HttpRequest": (
+        "2 method string, 3 headers {string}, 4 path string, 5 host string, 11 body bytes, 12 raw_body bytes, "
+        "13 header_map HeaderMap"
+    ),
     "Request": "2 http HttpRequest",
     "AttributeContext": "4 request Request, 11 metadata_context Metadata",
     "CheckRequest": "1 attributes AttributeContext",
