@@ -1,8 +1,9 @@
 """Asks one OPA over its Unix socket: opa-python-client's AsyncOpaClient, with what that lacks.
 
-Adds the socket, our own deadline, and checks of the answer: an `AsyncOpaClient` takes an undefined result for `{}` and
-repeats a 500 three times. Asks by POST /v1/data only (OPA's REST API, "Get a Document with Input"): /v1/query does not
-honour strict builtin errors. Sends the caller's bytes as they are.
+Adds the socket (`wire`, in the place of the client's session), our own deadline, and checks of the answer: an
+`AsyncOpaClient` takes an undefined result for `{}` and repeats a 500 three times. Asks by POST /v1/data only (OPA's
+REST API, "Get a Document with Input"): /v1/query does not honour strict builtin errors. Sends the caller's bytes as
+they are.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-import aiohttp
 from opa_client.opa_async import AsyncOpaClient
-from yarl import URL
 
 from engine.opa import answers
 from engine.opa.errors import CouldNotDecide
 from engine.opa.process import MAX_BODY_BYTES
+from engine.opa.wire import Wire
 from ledger.canonical import JSON
 
 _ENTRYPOINT = re.compile(r"[a-z_]+(/[a-z_]+)+")
@@ -30,10 +30,7 @@ class OpaClient(AsyncOpaClient):
     """A client of the OPA on `socket`; answers count only if they come from `revision`."""
 
     def __init__(self, socket: Path, revision: str) -> None:
-        # "identity": OPA would else gzip every longer answer, for a reader on the same machine.
-        super().__init__(
-            host="opa", retries=0, headers={"Accept-Encoding": "identity", "Content-Type": "application/json"}
-        )
+        super().__init__(host="opa", retries=0)
         self._socket = socket
         self._revision = revision
 
@@ -42,14 +39,7 @@ class OpaClient(AsyncOpaClient):
         await self._init_session()
 
     async def _init_session(self) -> None:
-        self._connector = aiohttp.UnixConnector(path=str(self._socket), limit=0)
-        self._session = aiohttp.ClientSession(
-            headers=self.headers,
-            connector=self._connector,
-            timeout=aiohttp.ClientTimeout(total=None),  # the deadline is ours, see query()
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        self._session = Wire(self._socket, answers.MAX_BYTES)
 
     async def query(self, entrypoint: str, body: bytes, deadline: float) -> JSON:
         """The result of `entrypoint` (a path below /v1/data) for the input `body`, within `deadline` seconds.
@@ -59,13 +49,16 @@ class OpaClient(AsyncOpaClient):
         question = b'{"input":%b}' % body
         if len(question) > MAX_BODY_BYTES:
             raise CouldNotDecide("opa-error", f"the input is longer than {MAX_BODY_BYTES} bytes")
+        target = _target(entrypoint)
+        if self._session is None:
+            raise CouldNotDecide("opa-down", "the connection to OPA is closed")
         try:
-            async with asyncio.timeout(deadline):
-                status, data = await self._post(_url(entrypoint), question)
+            async with asyncio.timeout(deadline), self._request("POST", target, data=question) as response:
+                status, data = response.status, response.body
         except TimeoutError as exc:
             raise CouldNotDecide("timeout", f"OPA did not answer {entrypoint} within {deadline:.3g} s") from exc
-        except (aiohttp.ClientError, OSError) as exc:
-            raise CouldNotDecide("opa-down", f"OPA went away: {type(exc).__name__}") from exc
+        except OSError as exc:
+            raise CouldNotDecide("opa-down", f"OPA went away: {exc or type(exc).__name__}") from exc
         if status != 200:
             raise CouldNotDecide("opa-error", f"OPA answered {entrypoint} with {status}: {_named(data)}")
         answer = answers.read(data)
@@ -75,27 +68,12 @@ class OpaClient(AsyncOpaClient):
             raise CouldNotDecide("undefined", f"{entrypoint} is undefined for this input")
         return answer["result"]
 
-    async def _post(self, url: URL, body: bytes) -> tuple[int, bytes]:
-        if self._session is None or self._session.closed:
-            raise CouldNotDecide("opa-down", "the connection to OPA is closed")
-        async with self._request("POST", url, data=body) as response:
-            data, whole = bytearray(), False
-            try:
-                while len(data) <= answers.MAX_BYTES and not whole:
-                    chunk = await response.content.readany()
-                    data += chunk
-                    whole = not chunk
-            finally:
-                if not whole:
-                    response.close()  # not released: a closed connection is what makes OPA stop evaluating
-            return response.status, bytes(data)
-
 
 @lru_cache(maxsize=64)
-def _url(entrypoint: str) -> URL:
+def _target(entrypoint: str) -> str:
     if not _ENTRYPOINT.fullmatch(entrypoint):  # a record that is replayed may name anything
         raise CouldNotDecide("undefined", "this is not the name of an entrypoint")
-    return URL(f"http://opa/v1/data/{entrypoint}?{_QUERY}", encoded=True)
+    return f"/v1/data/{entrypoint}?{_QUERY}"
 
 
 def _revisions(answer: dict[str, JSON]) -> list[JSON]:

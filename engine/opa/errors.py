@@ -21,6 +21,7 @@ Cause: TypeAlias = Literal[
     "wrong-revision",  # it answered from another bundle than the one asked
     "overloaded",  # too much waits already
     "no-keys",  # it was not asked: who is asking cannot be told now
+    "request-ref",  # it was not asked: its rules do not know what to ask of a request that was stored beforehand
 ]
 
 

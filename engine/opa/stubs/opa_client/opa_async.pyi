@@ -2,31 +2,11 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from aiohttp import BaseConnector, ClientResponse, ClientSession
-from yarl import URL
+from engine.opa.wire import Answer, Wire
 
 class AsyncOpaClient:
-    host: str
-    port: int
-    retries: int
-    headers: dict[str, str] | None
-    root_url: str
-    _session: ClientSession | None
-    _connector: BaseConnector | None
-    def __init__(
-        self,
-        host: str = ...,
-        port: int = ...,
-        version: str = ...,
-        ssl: bool = ...,
-        cert: str | tuple[str, str] | None = ...,
-        headers: dict[str, str] | None = ...,
-        token: str | None = ...,
-        retries: int = ...,
-        timeout: float = ...,
-    ) -> None: ...
+    _session: Wire | None
+    def __init__(self, host: str = ..., retries: int = ...) -> None: ...
     async def _init_session(self) -> None: ...
-    def _request(
-        self, method: str, url: str | URL, *, data: bytes | None = ...
-    ) -> AbstractAsyncContextManager[ClientResponse]: ...
+    def _request(self, method: str, url: str, *, data: bytes) -> AbstractAsyncContextManager[Answer]: ...
     async def close_connection(self) -> None: ...
