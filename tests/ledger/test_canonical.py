@@ -82,7 +82,7 @@ def test_the_rfcs_examples(document: str, expected: bytes) -> None:
         {1: 2},
         (1,),
         b"",
-        {"a": object()},
+        {"a": ...},
         [[[2**60]]],
     ],
     ids=repr,

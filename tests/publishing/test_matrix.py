@@ -109,7 +109,9 @@ _FLIPS = [
 ]
 
 
-@pytest.mark.parametrize(("table", "column", "where", "expected"), _FLIPS, ids=lambda value: str(value)[:12])
+@pytest.mark.parametrize(
+    ("table", "column", "where", "expected"), _FLIPS, ids=[f"{t}.{c} {w}" for t, c, w, _ in _FLIPS]
+)
 def test_a_flipped_bit(database: Path, kept: Kept, table: str, column: str, where: str, expected: set[str]) -> None:
     """Wherever it is, in the first byte or in the last."""
     for byte in (0, -1):
