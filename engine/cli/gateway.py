@@ -1,4 +1,4 @@
-"""Commands for those who run a gateway: `muster gateway config KIND` prints what makes it ask about every request."""
+"""Commands for those who run a gateway: `config` prints what makes it ask about every request, `check` tries it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from engine.cli import output
 from engine.cli.operating import Subparsers
 from engine.errors import BadRequest
 from engine.gateways import printing, wishes
+from engine.gateways.check import report, run, starting
 from engine.gateways.wishes import Wishes
 from engine.settings import Settings
 from ledger.model import JSON
@@ -36,6 +37,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         required=True, metavar="COMMAND"
     )
     _add_config(gateway)
+    _add_check(gateway)
 
 
 def _add_config(gateway: Subparsers[argparse.ArgumentParser]) -> None:
@@ -134,3 +136,71 @@ def _words(arguments: argparse.Namespace) -> list[str]:
     for name in arguments.server_name:
         said += ["--server-name", name]
     return said
+
+
+_CHECK: Final = """\
+Sends through your gateway what gets past gateways that are set up wrongly, and sees what it asks and what comes out.
+For the check point the gateway's application at --backend and its ask at --pdp, which are listened on while it runs:
+
+    muster gateway check http://127.0.0.1:8000 --backend 127.0.0.1:3000 --pdp 127.0.0.1:8080 --kind nginx
+
+Nothing is sent but to URL, and nothing but a GET for each path until that has come out at --backend.
+Exit code: 0 all right, 1 something is wrong, 2 wrong usage, 3 could not check (the sentence says what to do).
+"""
+
+
+def _add_check(gateway: Subparsers[argparse.ArgumentParser]) -> None:
+    check = gateway.add_parser(
+        "check",
+        help="try whether your gateway lets anything through without its decision",
+        description=_CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("url", metavar="URL", help="the gateway, as clients reach it: http(s)://HOST:PORT")
+    check.add_argument("--backend", required=True, metavar="HOST:PORT", help="listen here as the application")
+    check.add_argument("--pdp", required=True, metavar="HOST:PORT|unix:PATH", help="listen here as Muster")
+    check.add_argument(
+        "--kind", metavar="|".join(starting.KINDS), help="which gateway it is (default: seen by its ask)"
+    )
+    check.add_argument("--over", metavar="grpc|http", help="envoy: how it asks (default: grpc)")
+    check.add_argument("--host", metavar="NAME", help="the host to ask for (default: that of URL)")
+    check.add_argument(
+        "--path", action="append", default=[], metavar="PATH", help="a path that is guarded (default: /)"
+    )
+    check.add_argument(
+        "--header", action="append", default=[], metavar="LINE", help="'Name: value', sent with each request"
+    )
+    check.add_argument("--ca", metavar="FILE", help="for https: the authority of the gateway's certificate")
+    check.add_argument("--insecure", action="store_true", help="for https: take any certificate")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.set_defaults(run=_check)
+
+
+def _check(arguments: argparse.Namespace, _: Settings) -> int:
+    kind, over = starting.kind_and_over(arguments.kind, arguments.over)
+    gateway = starting.gateway(arguments.url)
+    if not gateway.tls and (arguments.ca or arguments.insecure):
+        raise BadRequest("--ca, --insecure: only with https://, which is what they are for")
+    wanted = starting.Wanted(
+        gateway=gateway,
+        backend=starting.listener("--backend", arguments.backend),
+        pdp=starting.listener("--pdp", arguments.pdp, unix=True),
+        over=over,
+        kind=kind,
+        host=starting.host(arguments.host) if arguments.host is not None else None,
+        headers=tuple(starting.header(line) for line in arguments.header),
+        paths=tuple(dict.fromkeys(starting.path(path) for path in arguments.path)) or ("/",),
+        ca=arguments.ca,
+        insecure=arguments.insecure,
+    )
+    with starting.around(wanted) as site:
+        found = run.check(site, over, _say)
+    if arguments.json:
+        output.machine(report.document(found, kind, arguments.url))
+    else:
+        print("\n".join(report.table(found, kind)))
+    return output.NO if found.wrong else output.YES
+
+
+def _say(probe: str, number: int, total: int) -> None:
+    output.progress(f"{number}/{total} {probe}")

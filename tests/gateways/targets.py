@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
+from engine.gateways.check.targets import HEADS as HEADS
+from engine.gateways.check.targets import METHODS as METHODS
 from engine.gateways.check.targets import TARGETS as TARGETS

@@ -6,24 +6,8 @@ import pytest
 
 from tests.gateways import pdp
 from tests.gateways.partners import Gate
-from tests.gateways.targets import TARGETS
+from tests.gateways.targets import METHODS, TARGETS
 from tests.gateways.wire import request
-
-METHODS = [
-    "GET",
-    "HEAD",
-    "POST",
-    "PUT",
-    "PATCH",
-    "DELETE",
-    "OPTIONS",
-    "TRACE",
-    "PROPFIND",
-    "GETX",
-    "get",
-    "CONNECT",
-    "M-SEARCH",
-]
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=[f"{number:02d}" for number in range(len(TARGETS))])

@@ -6,6 +6,7 @@ fold together (case, doubled slashes, a trailing newline), and what only a raw c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 TARGETS: Final[tuple[bytes, ...]] = (
@@ -84,3 +85,36 @@ TARGETS: Final[tuple[bytes, ...]] = (
     b"?x=/admin",
     b"app.example:443",
 )
+
+METHODS: Final = (
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "GETX", "get", "CONNECT",
+    "M-SEARCH",
+)  # fmt: skip
+"""Known, unknown, and in another case."""
+
+HEADS: Final[Mapping[str, bytes]] = {
+    "HTTP/1.0 without a host": b"GET /admin HTTP/1.0\r\n\r\n",
+    "HTTP/1.0 with a host": b"GET /admin HTTP/1.0\r\nHost: app.example\r\n\r\n",
+    "HTTP/1.1 without a host": b"GET /admin HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /admin HTTP/1.1\r\nHost: app.example\r\nHost: other.example\r\n\r\n",
+    "an empty host": b"GET /admin HTTP/1.1\r\nHost:\r\n\r\n",
+    "a host with a path": b"GET /admin HTTP/1.1\r\nHost: app.example/public\r\n\r\n",
+    "a host with a user": b"GET /admin HTTP/1.1\r\nHost: public@app.example\r\n\r\n",
+    "a folded line": b"GET /admin HTTP/1.1\r\nHost: app.example\r\nX-A: b\r\n Muster-Decision-Id: made-up\r\n\r\n",
+    "a space before the colon": b"GET /admin HTTP/1.1\r\nHost: app.example\r\nMuster-Decision-Id : made-up\r\n\r\n",
+    "a tab before the name": b"GET /admin HTTP/1.1\r\nHost: app.example\r\n\tMuster-Decision-Id: made-up\r\n\r\n",
+    "a bare line feed": b"GET /admin HTTP/1.1\r\nHost: app.example\nMuster-Decision-Id: made-up\r\n\r\n",
+    "a bare return": b"GET /admin HTTP/1.1\r\nHost: app.example\r\nX-A: b\rMuster-Decision-Id: made-up\r\n\r\n",
+    "a NUL": b"GET /admin HTTP/1.1\r\nHost: app.example\r\nX-A: b\x00c\r\n\r\n",
+    "no name": b"GET /admin HTTP/1.1\r\nHost: app.example\r\n: made-up\r\n\r\n",
+    "no colon": b"GET /admin HTTP/1.1\r\nHost: app.example\r\nMuster-Decision-Id\r\n\r\n",
+    "two spaces": b"GET  /admin HTTP/1.1\r\nHost: app.example\r\n\r\n",
+    "a tab in the line": b"GET\t/admin HTTP/1.1\r\nHost: app.example\r\n\r\n",
+    "no version": b"GET /admin\r\n\r\n",
+    "another version": b"GET /admin HTTP/1.2\r\nHost: app.example\r\n\r\n",
+    "a trailer": b"POST /admin HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n"
+    b"Trailer: Muster-Decision-Id\r\n\r\n1\r\nx\r\n0\r\nMuster-Decision-Id: made-up\r\n\r\n",
+    "a proxy's header": b"GET /admin HTTP/1.1\r\nHost: app.example\r\nProxy: http://evil.example\r\n\r\n",
+    "a line before": b"\r\nGET /admin HTTP/1.1\r\nHost: app.example\r\n\r\n",
+}
+"""Heads that no client library sends; each names `app.example` and `/admin`."""
