@@ -7,6 +7,7 @@
       ledger.db       the ledger (SQLite)
       checkpoints/    the newest checkpoint of each tenant, beside the ledger: a start behind it is refused
       bundles/        every revision that ever decided
+      checked/        notes of which of them were checked, by which OPA: may be removed
       content/        every version of every module that was ever in force
       opa/            every OPA binary that ever decided
       lock            held with flock by the one process that writes; holds its runtime folder's path
@@ -55,6 +56,10 @@ class Home:
     @property
     def bundles(self) -> Path:
         return self.path / "bundles"
+
+    @property
+    def checked(self) -> Path:
+        return self.path / "checked"
 
     @property
     def content(self) -> Path:

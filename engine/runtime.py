@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.access.caller import Caller
-from engine.bundling.build import check_archive
 from engine.bundling.catalogue import Catalogue
+from engine.bundling.checked import Checked
 from engine.bundling.errors import Finding
 from engine.bundling.store import BundleStore, StoredBundle
 from engine.errors import Conflict, MusterError, NotFound, SetupError, Unavailable
@@ -304,7 +304,7 @@ class Runtime:
 
         A revision that fails any check before its entry changes nothing. `idempotency` is for the entry's payload.
         """
-        active = await self._load(revision)
+        active = await self._load(revision, anew=True)
         self._activating.append(revision)
         payload = {**self._activation(active, tenant, caller, reason), **(idempotency or {})}
         draft = Draft(id=uuid7(), kind="activation", payload=payload)
@@ -343,20 +343,22 @@ class Runtime:
         if active.revision not in serving and self._loaded.pop(active.revision, None) is not None:
             await active.evaluator.stop()
 
-    async def _load(self, revision: str) -> Active:
-        """Have a revision loaded, once however many ask for it; raises SetupError, NotFound."""
+    async def _load(self, revision: str, *, anew: bool = False) -> Active:
+        """Have a revision loaded, once however many ask for it; raises SetupError, NotFound.
+
+        `anew`: it is checked whatever was found before; who only loads what was activated believes the note of that.
+        """
         if revision in self._loaded:
             return self._loaded[revision]
         if revision not in self._loading or self._loading[revision].done():
-            self._loading[revision] = asyncio.create_task(self._start(revision))
+            self._loading[revision] = asyncio.create_task(self._start(revision, anew=anew))
         return await asyncio.shield(self._loading[revision])
 
-    async def _start(self, revision: str) -> Active:
+    async def _start(self, revision: str, *, anew: bool) -> Active:
         stored = self.stored(revision)
+        checked = Checked(self.home.checked, lambda: self.home.derived_key("checked-revision"))
         # Beside each other: the check asks an OPA of its own, and nobody asks this one before both are done.
-        checking = asyncio.create_task(
-            asyncio.to_thread(check_archive, stored.path.read_bytes(), stored.capabilities_text, self.opa)
-        )
+        checking = asyncio.create_task(asyncio.to_thread(checked.findings, stored, self.opa, anew=anew))
         evaluator = Evaluator(
             self.opa,
             stored.path,

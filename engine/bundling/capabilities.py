@@ -2,7 +2,7 @@
 
 A decision is a pure function, so nothing that reads a clock, the network, chance or the host may be listed. OPA flags
 some of these as nondeterministic; the rest is listed below, with the reason. Checked at check, at build, and again when
-a revision is loaded.
+a revision is activated.
 """
 
 from __future__ import annotations

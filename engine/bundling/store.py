@@ -23,7 +23,7 @@ from typing import IO, Any
 import orjson
 
 from engine.bundling import capabilities
-from engine.bundling.build import MANIFEST, SIGNATURES, Built, revision_of, unpack
+from engine.bundling.archive import MANIFEST, SIGNATURES, Built, revision_of, unpack
 from engine.bundling.errors import Tampered
 from engine.opa.binary import OpaBinary
 from ledger.errors import StrictError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from engine.access.caller import Principal, operator
-from engine.bundling.build import Built, build
+from engine.bundling.archive import Built
+from engine.bundling.build import build
 from engine.bundling.build import check as check_rules
 from engine.bundling.errors import Finding, Invalid
 from engine.bundling.source import Source, read_source

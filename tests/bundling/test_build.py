@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.bundling import capabilities
-from engine.bundling.build import Built, build, check, check_archive, unpack
+from engine.bundling.archive import Built, check_archive, unpack
+from engine.bundling.build import build, check
 from engine.bundling.catalogue import Catalogue
 from engine.bundling.errors import Invalid, Tampered
 from engine.bundling.store import BundleStore
