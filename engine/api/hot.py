@@ -89,7 +89,7 @@ class HotLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
         path: bytes = scope.get("raw_path") or b""
-        if path.startswith(PREFIX) and path[len(PREFIX) : len(PREFIX) + 1] in (b"", b"/", b"*", b"#"):
+        if path.startswith(PREFIX) and path[len(PREFIX) : len(PREFIX) + 1] in (b"", b"/", b"*", b"?", b"#"):
             await self._ask(scope, send)
             return
         lane, limit = self._lanes.get(path, (None, 0))

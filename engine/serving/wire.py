@@ -182,6 +182,8 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
         if b"#" in self.url:  # uvicorn cuts it off, and what is behind; no request has it (RFC 9112 section 3.2)
             self.scope["raw_path"] += b"#"
+        elif self.url.partition(b"?")[1:] == (b"?", b""):  # nor does it tell a ? that nothing follows; it is recorded
+            self.scope["raw_path"] += b"?"
         if last:
             self.cycle.keep_alive = False
             self._ended = True

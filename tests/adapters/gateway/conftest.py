@@ -13,7 +13,7 @@ from engine.opa.binary import OpaBinary
 from tests.access.provider import Provider
 from tests.access.signing import key
 from tests.adapters.gateway.edge import Edge
-from tests.publishing.test_witnesses import unused_port
+from tests.ports import free_port
 from tests.service.running import ROOT, Service, environment, make_home, until
 
 KINDS = ("nginx", "caddy", "traefik", "haproxy", "envoy-http")
@@ -49,7 +49,7 @@ exports:
 NAMED = "{header: x-user, type: user}"
 
 
-def gateways(host: str) -> str:
+def gateways(host: str, deadline_ms: int = 2000) -> str:
     """gateways.yaml: one profile of each kind, and one that takes users' tokens."""
     subjects = {
         **dict.fromkeys((*KINDS, "envoy-grpc", "socket"), NAMED),
@@ -59,7 +59,7 @@ def gateways(host: str) -> str:
     others = {"tokens": "nginx", "socket": "caddy", "mesh": "envoy-grpc"}
     return "".join(
         f"{name}:\n  title: {name}\n  gateway: {others.get(name, name)}\n  subject: {subject}\n"
-        f"  audience: backend\n  deadline_ms: 2000\n  routes: [exports]\n"
+        f"  audience: backend\n  deadline_ms: {deadline_ms}\n  routes: [exports]\n"
         f"  remedy_hosts: [{'elsewhere.example' if name == 'haproxy' else host}]\n"
         for name, subject in subjects.items()
     )
@@ -74,15 +74,15 @@ def issuers(provider: Provider) -> str:
 
 
 @contextmanager
-def served(folder: Path, opa: Path) -> Iterator[Edge]:
+def served(folder: Path, opa: Path, *, routes: str = ROUTES, deadline_ms: int = 2000) -> Iterator[Edge]:
     """A service behind every kind of gateway; `ada` is trained, `bob` is not."""
     with Provider(None, key("one", "ES256")) as provider:
         source = shutil.copytree(ROOT / "bundles" / "companyos", folder / "source")
-        (source / "routes.yaml").write_text(ROUTES)
-        listen = f"127.0.0.1:{unused_port()}"
-        (source / "gateways.yaml").write_text(gateways(listen))
+        (source / "routes.yaml").write_text(routes)
+        listen = f"127.0.0.1:{free_port()}"
+        (source / "gateways.yaml").write_text(gateways(listen, deadline_ms))
         (source / "issuers.yaml").write_text(issuers(provider))
-        check = f"127.0.0.1:{unused_port()}"
+        check = f"127.0.0.1:{free_port()}"
         env = environment(folder / "home", opa, MUSTER_BUNDLE=str(source), MUSTER_LISTEN=listen)
         env |= {"MUSTER_ENVOY_LISTEN": check, "MUSTER_GATEWAY_SOCKETS": f"socket=unix:{folder / 's'}"}
         service = Service(home=folder / "home", env=env, tokens={"admin": make_home(env)}).start()
