@@ -12,6 +12,7 @@ from engine.gateways.check.wire import Message as Message
 from engine.gateways.check.wire import Reader as Reader
 from engine.gateways.check.wire import chunked as chunked
 from engine.gateways.check.wire import request as request
+from tests.ports import free_port as free_port
 
 
 def listening(address: tuple[str, int]) -> bool:
@@ -21,14 +22,6 @@ def listening(address: tuple[str, int]) -> bool:
     except OSError:
         return False
     return True
-
-
-def free_port() -> int:
-    """A loopback port that nobody had a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:

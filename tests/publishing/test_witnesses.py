@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +22,7 @@ from engine.errors import SetupError
 from engine.publishing.witnesses import read_policy
 from ledger.verifier.note import Key, opened, parse, parse_key
 from ledger.verifier.policy import Policy
+from tests.ports import free_port
 from tests.publishing import liar as liars
 from tests.publishing.liar import SIZE, Handler, Liar, answers, cosignature, drips, hangs, sent_text
 from tests.service.running import Service, until
@@ -81,13 +81,6 @@ def metric(service: Service, name: str, witness: str) -> float | None:
         rf'^{name}{{tenant="default",witness="{witness}"}} (\S+)$', service.http("GET", "/metrics").text, re.M
     )
     return float(found.group(1)) if found else None
-
-
-def unused_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.usefixtures("_installed")
@@ -156,7 +149,7 @@ def test_two_of_three_are_a_quorum_and_one_is_none(new_service: NewService, tmp_
         aics_witness(vkey, tmp_path / "b", name="witness.example/b") as away,
     ):
         away.stop()
-        nobody = f"witness c {liars.key('c').vkey()} http://127.0.0.1:{unused_port()}/\n"
+        nobody = f"witness c {liars.key('c').vkey()} http://127.0.0.1:{free_port()}/\n"
         quick(service, tmp_path, line(here, "a") + line(away, "b") + nobody + "group most 2 a b c\nquorum most\n")
         service.start()
         service.person("ada")

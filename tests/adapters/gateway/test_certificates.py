@@ -16,7 +16,7 @@ from engine.opa.binary import OpaBinary
 from tests.adapters.gateway.conftest import ROUTES
 from tests.adapters.gateway.edge import EXPORT, Stub
 from tests.adapters.gateway.test_envoy import request
-from tests.publishing.test_witnesses import unused_port
+from tests.ports import free_port
 from tests.service.running import ROOT, Service, environment, make_home
 from tests.serving.authority import Authority
 from tests.serving.secure import Secure
@@ -53,7 +53,7 @@ def known(tmp_path_factory: pytest.TempPathFactory, opa_binary: OpaBinary) -> It
     service.env |= {
         "MUSTER_TLS_CLIENT_CA": str(folder / "ca.pem"),
         "MUSTER_GATEWAY_CERTIFICATES": f"edge=sha256:{issued['edge'].fingerprint},mesh=dns:mesh.internal",
-        "MUSTER_ENVOY_LISTEN": f"127.0.0.1:{unused_port()}",
+        "MUSTER_ENVOY_LISTEN": f"127.0.0.1:{free_port()}",
     }
     service.start()
     try:
