@@ -1,7 +1,7 @@
 """Loopback ports that tests name beforehand, because a gateway cannot be asked which one it was given.
 
-Between the choice and the use nobody else may take one. So each process of a parallel run has a range of its own, all of
-them below those that the kernel gives out itself (Linux: from 32768).
+Between the choice and the use nobody else may take one. So each process of a parallel run has a range of its own, all
+of them below those that the kernel gives out itself (Linux: from 32768).
 """
 
 from __future__ import annotations
