@@ -24,6 +24,7 @@ from engine.opa import binary
 from engine.opa.errors import CouldNotDecide, OpaError
 from engine.opa.evaluator import Evaluator
 from engine.publishing.outside import Outside
+from engine.settings import DEFAULT_TENANT as DEFAULT_TENANT
 from engine.settings import Settings
 from ledger import errors as ledger_errors
 from ledger.ids import uuid7
@@ -32,7 +33,6 @@ from ledger.remote import RemoteLedger
 from ledger.sqlite import SqliteLedger
 from ledger.store import Ledger, Reader
 
-DEFAULT_TENANT = "default"
 EVALUATION_SECONDS = 1.0
 _DRAIN_SECONDS = 2 * EVALUATION_SECONDS
 """How long an OPA of a revision that is no longer active is kept for what is under way."""

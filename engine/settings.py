@@ -16,6 +16,7 @@ from typing import Final
 
 from engine.errors import SetupError
 
+DEFAULT_TENANT: Final = "default"
 DEFAULT_LISTEN = "127.0.0.1:8080"
 CLEAR_TEXT_WORDS: Final = "I know that tokens and answers travel in clear text"
 """What `MUSTER_LISTEN_WITHOUT_TLS` has to say, to the letter: nobody sets that by accident."""

@@ -13,17 +13,19 @@ import ipaddress
 import re
 import ssl
 from dataclasses import dataclass
+from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from engine.access import jwks
 from engine.access.jwks import KeySet, NotAKeySet
 from engine.errors import SetupError
 from ledger import strict
 from ledger.errors import StrictError
+
+if TYPE_CHECKING:
+    import httpx
 
 WELL_KNOWN: Final = "/.well-known/openid-configuration"
 ANSWER_SECONDS: Final = 10.0
@@ -75,21 +77,35 @@ class Way:
         plain_http_on_loopback: bool = False,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """Load the certificates; raises SetupError."""
-        self._context = httpx.create_ssl_context(trust_env=False)
+        """Load the certificates in `ca_file`; raises SetupError."""
         self._plain = plain_http_on_loopback
         self._seconds = answer_seconds
+        self._ca_file = ca_file
         if ca_file is not None:
+            _ = self._context
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        """Who is trusted. The public authorities take a tenth of a second: they are loaded where they are needed."""
+        import httpx
+
+        context = httpx.create_ssl_context(trust_env=False)
+        if self._ca_file is not None:
             try:
-                self._context.load_verify_locations(ca_file)
+                context.load_verify_locations(self._ca_file)
             except OSError as exc:  # also where OpenSSL finds no certificate in it
-                raise SetupError(f"the certificates in {ca_file}, to trust issuers by, cannot be read: {exc}") from exc
+                why = f"the certificates in {self._ca_file}, to trust issuers by, cannot be read: {exc}"
+                raise SetupError(why) from exc
+        return context
 
     async def keys(self, issuer: str, pinned: str | None) -> Fetched:
         """The key set of an issuer, from `pinned` or from where its discovery document says; raises NoUse."""
+        context = await asyncio.to_thread(lambda: self._context)
+        import httpx
+
         timeout = httpx.Timeout(self._seconds, connect=min(_CONNECT_SECONDS, self._seconds))
         async with httpx.AsyncClient(
-            verify=self._context,
+            verify=context,
             timeout=timeout,
             follow_redirects=False,
             trust_env=False,
@@ -133,6 +149,8 @@ class Way:
 
     async def _get(self, client: httpx.AsyncClient, text: str, what: str) -> _Answer:
         """One exchange that was answered 200 with a body within the limit; raises NoUse."""
+        import httpx
+
         url = self._allowed(text)
         # Without compression: bytes that arrive are bytes that are counted.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -151,6 +169,8 @@ class Way:
 
     def _allowed(self, text: str) -> httpx.URL:
         """The URL, if it is one that may be asked."""
+        import httpx
+
         try:
             url = httpx.URL(text)
         except (httpx.InvalidURL, UnicodeError) as exc:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
-from jsonschema import Draft202012Validator
 
 from engine.bundling.gateways import Gateway, Issuer
 from engine.bundling.routes import Route
@@ -28,7 +27,7 @@ class GateInfo:
     modules: tuple[str, ...]
     waivers: tuple[str, ...]
     lease: bool
-    validator: Draft202012Validator
+    schema: Mapping[str, Any]
     quick: jsonschema_rs.Draft202012Validator
     """The same schema, compiled: says whether, in microseconds, and not what."""
 
@@ -36,10 +35,12 @@ class GateInfo:
         """Each field of an input that has not the declared type: (JSON pointer, what is wrong)."""
         if self.quick.is_valid(value):
             return ()
+        from jsonschema import Draft202012Validator  # takes a while to load, for what is rarely wrong
+
         return tuple(
             sorted(
                 ("".join(f"/{escape(str(p))}" for p in e.absolute_path), _words(e))
-                for e in self.validator.iter_errors(value)
+                for e in Draft202012Validator(self.schema).iter_errors(value)
             )
         )
 
@@ -175,7 +176,7 @@ def _gate(metadata: Mapping[str, Any]) -> GateInfo:
         modules=tuple(metadata["facts"]["modules"]),
         waivers=tuple(metadata["facts"]["waivers"]),
         lease=metadata.get("lease", True),  # bundles of before there were leases do not say
-        validator=Draft202012Validator(metadata["schema"]),
+        schema=metadata["schema"],
         quick=jsonschema_rs.Draft202012Validator(metadata["schema"]),
     )
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from jsonschema import Draft202012Validator
-
 from engine.bundling import hosts
 from engine.bundling.errors import Finding
 from engine.bundling.gateways import Gateway, Issuer
@@ -255,6 +253,8 @@ def _misfit(schema: Mapping[str, Any], source: Taken | str) -> str | None:
     else:
         fixed, kind = source.value, source.type or "string"
     if fixed is not None:
+        from jsonschema import Draft202012Validator  # takes a while: for whoever builds, not for whoever serves
+
         wrong = sorted(error.message for error in Draft202012Validator(schema).iter_errors(fixed))
         return f"does not fit what its gate declares: {'; '.join(wrong)}" if wrong else None
     kinds = _kinds(schema)

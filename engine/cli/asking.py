@@ -18,7 +18,7 @@ from ledger.model import JSON
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
-    decide = tenant(commands.add_parser("decide", help="may this person do this now? (recorded)"))
+    decide = tenant(commands.add_parser("decide"))
     decide.add_argument("subject", metavar="SUBJECT")
     decide.add_argument("action", metavar="ACTION")
     decide.add_argument("--resource", default="none/none", metavar="TYPE/ID")
@@ -27,12 +27,12 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     decide.add_argument("--json", action="store_true", help="print JSON")
     decide.set_defaults(run=_decide)
 
-    explain = tenant(commands.add_parser("explain", help="why a decision was what it was"))
+    explain = tenant(commands.add_parser("explain"))
     explain.add_argument("decision_id", metavar="DECISION_ID")
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(run=_explain)
 
-    certified = tenant(commands.add_parser("certified", help="is this person certified for a scope? (recorded)"))
+    certified = tenant(commands.add_parser("certified"))
     certified.add_argument("user", metavar="USER")
     certified.add_argument("scope", metavar="SCOPE")
     certified.add_argument("--tier", choices=("completed", "proficient", "certified"))

@@ -24,7 +24,7 @@ from ledger.store import Reader
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
-    replay = tenant(commands.add_parser("replay", help="give every decision again, byte for byte"))
+    replay = tenant(commands.add_parser("replay"))
     replay.add_argument("--since", metavar="INSTANT")
     replay.add_argument("--until", metavar="INSTANT", help="not included")
     replay.add_argument("--subject", metavar="ID")

@@ -12,15 +12,18 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-
-import httpx
+from typing import TYPE_CHECKING
 
 from engine.access.caller import TENANT_HEADER
 from engine.cli.output import progress
+from engine.errors import BadRequest
 from engine.home import Busy, Home, running
 from engine.opa import binary
 from engine.settings import Settings
 from ledger.model import JSON
+
+if TYPE_CHECKING:
+    import httpx
 
 _TIMEOUT_SECONDS = 120.0
 
@@ -36,6 +39,8 @@ class Answer:
 @asynccontextmanager
 async def connected(settings: Settings, tenant: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, wherever it runs."""
+    import httpx  # takes a tenth of a second, and `serve` does without
+
     headers = {TENANT_HEADER: tenant}
     token = os.environ.get("MUSTER_TOKEN")
     if token:
@@ -80,8 +85,12 @@ async def send(
     client: httpx.AsyncClient, method: str, path: str, body: JSON = None, params: dict[str, str] | None = None
 ) -> Answer:
     """One call over a connected client."""
+    import httpx
+
     try:
         response = await client.request(method, path, json=body, params=params)
+    except httpx.InvalidURL as exc:
+        raise BadRequest(f"an argument holds characters that cannot be sent: {exc}") from exc
     except httpx.TransportError as exc:
         raise Busy(f"the running service does not answer: {exc!r}") from exc
     is_json = "json" in response.headers.get("content-type", "")
@@ -94,4 +103,6 @@ def find_opa(settings: Settings) -> binary.OpaBinary:
 
 
 def _client(transport: httpx.AsyncBaseTransport, headers: dict[str, str]) -> httpx.AsyncClient:
+    import httpx
+
     return httpx.AsyncClient(transport=transport, base_url="http://muster", headers=headers, timeout=_TIMEOUT_SECONDS)

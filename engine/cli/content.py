@@ -22,9 +22,7 @@ from ledger.model import JSON
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
-    content = commands.add_parser("content", help="lessons, quizzes, scenarios").add_subparsers(
-        required=True, metavar="COMMAND"
-    )
+    content = commands.add_parser("content").add_subparsers(required=True, metavar="COMMAND")
     check = content.add_parser("check", help="every mistake in the content, with file, line and what to do")
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(run=_check)

@@ -33,9 +33,7 @@ _OPTIONS: Final = {
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
-    gateway = commands.add_parser("gateway", help="gateways that ask Muster").add_subparsers(
-        required=True, metavar="COMMAND"
-    )
+    gateway = commands.add_parser("gateway").add_subparsers(required=True, metavar="COMMAND")
     _add_config(gateway)
     _add_check(gateway)
 

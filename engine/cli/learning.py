@@ -24,7 +24,7 @@ _CHUNK = 100
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
-    learn = commands.add_parser("learn", help="training results").add_subparsers(required=True, metavar="COMMAND")
+    learn = commands.add_parser("learn").add_subparsers(required=True, metavar="COMMAND")
     bring = tenant(learn.add_parser("import", help="bring in prior learning, one result or a file"))
     bring.add_argument("file", nargs="?", metavar="FILE", help=f"CSV with the columns {', '.join(FIELDS)}")
     for field in FIELDS:

@@ -21,8 +21,7 @@ from engine.home import Home, running
 from engine.publishing import tiles
 from engine.publishing.alarms import standing
 from engine.publishing.outside import Outside
-from engine.runtime import DEFAULT_TENANT
-from engine.settings import Settings
+from engine.settings import DEFAULT_TENANT, Settings
 from ledger.errors import LedgerError
 from ledger.model import JSON
 from ledger.verifier import __main__ as offline
@@ -34,7 +33,7 @@ from ledger.verify import Trust, verify
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
-    ledger = commands.add_parser("ledger", help="the log").add_subparsers(required=True, metavar="COMMAND")
+    ledger = commands.add_parser("ledger").add_subparsers(required=True, metavar="COMMAND")
 
     verifying = tenant(ledger.add_parser("verify", help="recompute the log from its raw entries, or check an export"))
     verifying.add_argument("path", nargs="?", type=Path, metavar="PATH", help="an evidence archive, or tlog-tiles")

@@ -8,11 +8,9 @@ from urllib.parse import quote
 
 from engine.cli import output
 from engine.cli.client import call, find_opa
-from engine.cli.setup import make_home
 from engine.home import Home, running
 from engine.opa import binary
-from engine.runtime import DEFAULT_TENANT
-from engine.settings import MOST_WORKERS, Settings
+from engine.settings import DEFAULT_TENANT, MOST_WORKERS, Settings
 from ledger.model import JSON
 
 Subparsers = argparse._SubParsersAction  # the type has no public name
@@ -20,10 +18,10 @@ Subparsers = argparse._SubParsersAction  # the type has no public name
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
-    init = commands.add_parser("init", help="make a home: keys, the first revision, the first admin token")
+    init = commands.add_parser("init")
     _json(init).set_defaults(run=_init)
 
-    serving = commands.add_parser("serve", help="run the service in the foreground")
+    serving = commands.add_parser("serve")
     serving.add_argument(
         "--demo",
         action="store_true",
@@ -37,9 +35,9 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )
     serving.set_defaults(run=_serve)
 
-    _json(commands.add_parser("status", help="is a service running, and can it decide?")).set_defaults(run=_status)
+    _json(commands.add_parser("status")).set_defaults(run=_status)
 
-    opa = commands.add_parser("opa", help="the OPA that Muster uses").add_subparsers(required=True, metavar="COMMAND")
+    opa = commands.add_parser("opa").add_subparsers(required=True, metavar="COMMAND")
     for name, words in (
         ("path", "where it is"),
         ("version", "which it is"),
@@ -47,7 +45,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     ):
         _json(opa.add_parser(name, help=words)).set_defaults(run=_opa, what=name)
 
-    token = commands.add_parser("token", help="tokens for callers").add_subparsers(required=True, metavar="COMMAND")
+    token = commands.add_parser("token").add_subparsers(required=True, metavar="COMMAND")
     create = _json(tenant(token.add_parser("create", help="issue a token; it is shown once")))
     create.add_argument("--role", required=True)
     create.add_argument("--principal", required=True, metavar="user:ID|system:NAME")
@@ -71,6 +69,8 @@ def _json(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _init(arguments: argparse.Namespace, settings: Settings) -> int:
+    from engine.cli.setup import make_home  # rules and sources: for this command alone
+
     token, revision = asyncio.run(make_home(settings, find_opa(settings)))
     if arguments.json:
         output.machine({"home": str(settings.home), "revision": revision, "token": token})

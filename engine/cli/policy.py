@@ -20,7 +20,7 @@ from ledger.model import JSON, Entry
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add this room's commands."""
-    policy = commands.add_parser("policy", help="rules and revisions").add_subparsers(required=True, metavar="COMMAND")
+    policy = commands.add_parser("policy").add_subparsers(required=True, metavar="COMMAND")
     words = {
         "check": "every mistake in rules and source, with file and line",
         "test": "the tests beside the rules",

@@ -21,8 +21,7 @@ from engine.cli.operating import Subparsers, tenant
 from engine.errors import BadRequest, Unavailable
 from engine.home import Home, HomeLock, running
 from engine.publishing.outside import Outside
-from engine.runtime import DEFAULT_TENANT
-from engine.settings import Settings
+from engine.settings import DEFAULT_TENANT, Settings
 from engine.upkeep.backup import backup
 from engine.upkeep.index import NotWhole
 from engine.upkeep.rebuilding import rebuilding, write

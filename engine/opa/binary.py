@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from engine.opa import gobuild, release
 from engine.opa.errors import OpaBinaryError, OpaInstallError, OutOfReach
 
 PINNED: Final = "1.22.2"
@@ -86,6 +85,8 @@ def install(
 
 
 def _installed(staging: Path, folder: Path, release_base: str, path_env: str | None, progress: Progress) -> OpaBinary:
+    from engine.opa import gobuild, release  # urllib and ssl: for an installation alone
+
     try:
         made = release.download(release_base, PINNED, staging, progress)
     except OutOfReach as no_release:

@@ -12,14 +12,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from ledger import instants
 from ledger.errors import MalformedInstant
 from ledger.verifier.errors import Invalid
 from ledger.verifier.note import Key, Signature, parse, parse_signature
+
+if TYPE_CHECKING:
+    import httpx  # takes a tenth of a second: it is loaded where there is a witness to ask
 
 ANSWER_SECONDS: Final = 10.0
 MOST_BYTES: Final = 16 * 1024
@@ -109,6 +110,8 @@ class Submission:
 
     async def _ask(self, method: str, path: str, body: bytes | None = None) -> _Answer:
         """One exchange; what a connection can do is never more than that the witness is away."""
+        import httpx
+
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
@@ -130,6 +133,8 @@ def client() -> httpx.AsyncClient:
 
     Without compression: bytes that arrive are bytes that are counted.
     """
+    import httpx
+
     return httpx.AsyncClient(
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0),
         headers={"Accept-Encoding": "identity", "Content-Type": "text/plain; charset=utf-8"},

@@ -14,11 +14,10 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import MusterError, SetupError
 from engine.publishing import keys, submission
@@ -34,6 +33,9 @@ from ledger.model import JSON, Cosigned, StoredCheckpoint
 from ledger.verifier.errors import Invalid
 from ledger.verifier.note import Key, Note, Signature, opened, parse
 from ledger.verifier.policy import Policy, Witness
+
+if TYPE_CHECKING:
+    import httpx
 
 _POLL_SECONDS = 0.5
 _SHOUT_SECONDS = 60.0
@@ -117,10 +119,12 @@ class Witnesses:
         """Submit, and tell of alarms, for ever."""
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._submits = True
-        async with submission.client() as client:
+        asked = any(witness.url is not None for witness in (self.policy.witnesses if self.policy else ()))
+        async with submission.client() if asked else nullcontext() as client:
             try:
                 while True:
-                    self._start(client, tasks)
+                    if client is not None:
+                        self._start(client, tasks)
                     self._shout()
                     await asyncio.sleep(_POLL_SECONDS)
             finally:
@@ -336,6 +340,8 @@ def _address(witness: Witness) -> Iterator[str]:
     """What is wrong with a witness's URL."""
     if witness.url is None:
         return
+    import httpx
+
     try:
         url = httpx.URL(witness.url)
     except httpx.InvalidURL as exc:
