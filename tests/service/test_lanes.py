@@ -17,7 +17,7 @@ from engine.decide.request import Request
 from engine.errors import BadRequest
 from ledger import strict
 from ledger.errors import StrictError
-from tests.service.running import Service, export
+from tests.service.running import PLAIN, Service, export
 
 BEHIND = {"Idempotency-Key": "1"}
 """A header that decisions have no use for: the hot lane hands such a request on."""
@@ -27,7 +27,7 @@ def both(service: Service, **request: Any) -> list[httpx.Response]:
     """The same request by each lane."""
     headers = request.pop("headers", {})
     url = service.url + "/v1/decisions"
-    return [httpx.post(url, headers={**headers, **more}, timeout=30, **request) for more in ({}, BEHIND)]
+    return [httpx.post(url, headers={**headers, **more}, timeout=30, verify=PLAIN, **request) for more in ({}, BEHIND)]
 
 
 def alike(hot: httpx.Response, behind: httpx.Response) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.service.running import Service, export
+from tests.service.running import PLAIN, Service, export
 
 CHANGES = 2000
 CHANGERS = 1
@@ -28,12 +28,16 @@ def race(service: Service) -> list[dict[str, object]]:
     changed: list[int] = []
 
     def ask() -> None:
-        with httpx.Client(headers={"Authorization": f"Bearer {service.tokens['gateway']}"}, timeout=30) as http:
+        with httpx.Client(
+            headers={"Authorization": f"Bearer {service.tokens['gateway']}"}, timeout=30, verify=PLAIN
+        ) as http:
             while not done.is_set():
                 asked.append(http.post(service.url + "/v1/decisions", json=export("mover")).status_code)
 
     def change() -> None:
-        with httpx.Client(headers={"Authorization": f"Bearer {service.tokens['admin']}"}, timeout=30) as http:
+        with httpx.Client(
+            headers={"Authorization": f"Bearer {service.tokens['admin']}"}, timeout=30, verify=PLAIN
+        ) as http:
             for number in range(CHANGES):
                 directory = {"persona": "engineers", "customer": "acme", "active": number % 2 == 0}
                 changed.append(http.put(service.url + "/v1/subjects/mover", json=directory).status_code)

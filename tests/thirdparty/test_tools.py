@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.service.running import PLAIN
 from tests.thirdparty import tools as others
 
 ORIGIN = "log.example/tools"
@@ -194,7 +195,7 @@ def add_checkpoint(witness: others.Witness, old: int, checkpoint: Path, proof: l
     """Ask a witness for its cosignature, as c2sp.org/tlog-witness has it."""
     lines = [f"old {old}", *(base64.b64encode(step).decode() for step in proof), ""]
     body = "".join(f"{line}\n" for line in lines).encode() + checkpoint.read_bytes()
-    return httpx.post(f"{witness.url}/add-checkpoint", content=body, timeout=30)
+    return httpx.post(f"{witness.url}/add-checkpoint", content=body, timeout=30, verify=PLAIN)
 
 
 def test_a_witness_cosigns_what_tessera_wrote(log: Log, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.service.running import Service, export, until
+from tests.service.running import PLAIN, Service, export, until
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Deciding:
 
     def _run(self) -> None:
         token = self.service.tokens["gateway"]
-        with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
+        with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60, verify=PLAIN) as http:
             while not self._stop.is_set():
                 began = time.monotonic()
                 answer = http.post(self.service.url + "/v1/decisions", json=export(self.user))

@@ -12,7 +12,7 @@ import pytest
 
 from engine.opa.binary import OpaBinary
 from tests.adapters.authzen.asking import ALICE, EXAMPLE, READ, RECORD_1, answered, asked, ids, record
-from tests.service.running import ROOT, Service, environment, export, make_home
+from tests.service.running import PLAIN, ROOT, Service, environment, export, make_home
 
 
 def codes(answer: Any) -> list[str]:
@@ -72,7 +72,7 @@ def test_workers_share_a_search(workers: Service) -> None:
 
         def fresh(path: str, body: Any) -> Any:
             """By a connection of its own, so by either worker."""
-            answer = httpx.post(f"{workers.url}/access/v1/{path}", json=body, headers=headers, timeout=30)
+            answer = httpx.post(f"{workers.url}/access/v1/{path}", json=body, headers=headers, timeout=30, verify=PLAIN)
             assert answer.status_code == 200, answer.text
             return answer.json()
 
