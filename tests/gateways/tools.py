@@ -34,6 +34,6 @@ def program(name: str) -> str:
     return str(home() / "binaries" / "bin" / name)
 
 
-def stub_python() -> str:
-    """The Python that has grpcio and Envoy's message types."""
-    return str(home() / "stub" / "bin" / "python")
+def controlplane() -> str:
+    """The client of Envoy's authorization on go-control-plane's types."""
+    return str(home() / "controlplane")

@@ -1,0 +1,189 @@
+"""A thousand mixed requests through each real gateway: the log and what reached the application explain each other."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from tests.adapters.gateway.edge import EXPORT
+from tests.gateways.mustered import PAGE, Log, Way, digest
+from tests.gateways.wire import Client, chunked, request
+
+MIXED: Final = 1000
+CLIENTS: Final = 8
+NO_ANSWER: Final = 0
+"""The connection ended instead."""
+UNDECIDED: Final = frozenset({503, NO_ANSWER})
+"""What a busy machine excuses: then, and only then, an allow in the log need not have reached the application."""
+
+PASSED: Final = frozenset({200})
+DENIED: Final = frozenset({403})
+UNKNOWN: Final = frozenset({401})
+ADA: Final = ("X-User", "ada")
+BOB: Final = ("X-User", "bob")
+TICKET: Final = ("X-Ticket", "REQ-1")
+MADE_UP: Final = (
+    ("Muster-Decision-Id", "00000000-0000-7000-8000-000000000000"),
+    ("Muster-Assertion", "made.up.one"),
+    ("Muster-Problem", "made up"),
+)
+ELSEWHERE: Final = (
+    *(("X-Original-URI", EXPORT), ("X-Original-Method", "POST"), ("X-Forwarded-Host", "api.example")),
+    *(("X-Forwarded-Uri", EXPORT), ("X-Forwarded-Method", "POST"), ("X-Rewrite-Url", EXPORT)),
+)
+SOCKET: Final = (
+    *(("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)
+PREFLIGHT: Final = (("Origin", "https://app.example"), ("Access-Control-Request-Method", "POST"))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of request, and what a client may be told of it. `{n}` in a header is its number."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    told: frozenset[int]
+    body: Callable[[int], bytes] | None = None
+    framing: tuple[tuple[str, str], ...] = ()
+    host: str = "api.example"
+
+    def raw(self, number: int) -> bytes:
+        """Its bytes."""
+        headers = [(name, value.replace("{n}", str(number))) for name, value in (*self.headers, *self.framing)]
+        body = None if self.body is None else self.body(number)
+        return request(self.sent(number), *headers, method=self.method, host=self.host, body=body)
+
+    def sent(self, number: int) -> str:
+        """Its target, which no other request has."""
+        return f"{self.target}{'&' if '?' in self.target else '?'}n={number}"
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "allowed": Kind("POST", EXPORT, (ADA, TICKET), PASSED),
+    "asked for the first time": Kind("POST", EXPORT, (ADA, ("X-Ticket", "REQ-9{n}")), PASSED),
+    "a page": Kind("GET", PAGE, (ADA,), PASSED),
+    "HEAD": Kind("HEAD", PAGE, (ADA,), PASSED),
+    "a body": Kind("POST", EXPORT, (ADA, TICKET), PASSED, body=lambda n: b"x" * (n * 7)),
+    "chunks": Kind(
+        "POST", EXPORT, (ADA, TICKET), PASSED, lambda n: chunked(b"x" * n, 100), (("Transfer-Encoding", "chunked"),)
+    ),
+    "a websocket": Kind("GET", PAGE, (ADA, *SOCKET), frozenset({101})),
+    "a preflight": Kind("OPTIONS", EXPORT, PREFLIGHT, PASSED),
+    "an ID of its own": Kind("POST", EXPORT, (ADA, TICKET, *MADE_UP), PASSED),
+    "a key of its own": Kind("POST", EXPORT, (ADA, TICKET, ("Muster-Gateway-Key", "made-up")), PASSED),
+    "said to be elsewhere": Kind("POST", EXPORT, (ADA, TICKET, *((n, "/nowhere") for n, _ in ELSEWHERE)), PASSED),
+    "untrained": Kind("POST", EXPORT, (BOB, TICKET), DENIED),
+    "untrained, with a body": Kind("POST", EXPORT, (BOB, TICKET), DENIED, body=lambda n: b"x" * n),
+    "untrained, with an ID": Kind("POST", EXPORT, (BOB, TICKET, *MADE_UP), DENIED),
+    "untrained, by a browser": Kind("GET", PAGE, (BOB, ("Accept", "text/html")), frozenset({303, 403})),
+    "an untrained websocket": Kind("GET", PAGE, (BOB, *SOCKET), DENIED),
+    "a stranger": Kind("POST", EXPORT, (("X-User", "stranger-{n}"), TICKET), DENIED),
+    "nobody": Kind("POST", EXPORT, (TICKET,), UNKNOWN),
+    "two people": Kind("POST", EXPORT, (ADA, BOB, TICKET), frozenset({400, 401, 403})),
+    "an alias": Kind("POST", EXPORT, (BOB, ("X_User", "ada"), TICKET), frozenset({400, 401, 403})),
+    "no ticket": Kind("POST", EXPORT, (ADA,), DENIED),
+    "no route": Kind("GET", "/nowhere", (ADA,), DENIED),
+    "no route, said to be one": Kind("GET", "/nowhere", (ADA, TICKET, *ELSEWHERE), DENIED),
+    "another host": Kind("POST", EXPORT, (ADA, TICKET), DENIED, host="evil.example"),
+    "two readings": Kind("GET", "/customers/acme/exports/../export-page", (BOB,), frozenset({400, 403})),
+    "escaped": Kind("GET", "/customers/acme%2Fexport-page", (ADA,), frozenset({400, 403})),
+    "DELETE": Kind("DELETE", EXPORT, (ADA, TICKET), DENIED),
+    "an odd method": Kind("PROPFIND", EXPORT, (ADA, TICKET), frozenset({400, 403})),
+    "OPTIONS": Kind("OPTIONS", EXPORT, (ADA, TICKET), DENIED),
+    "another method": Kind("POST", EXPORT, (ADA, TICKET, ("X-HTTP-Method-Override", "DELETE")), DENIED),
+    "stripped": Kind(
+        "POST", EXPORT, (BOB, TICKET, ("Connection", "keep-alive, Muster-Decision-Id, X-User")), frozenset({401, 403})
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that was sent, and what the client was told."""
+
+    name: str
+    number: int
+    status: int
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it is of a kind that is allowed."""
+        return bool(KINDS[self.name].told & {200, 101})
+
+    @property
+    def passed(self) -> bool:
+        """Whether the client was told so."""
+        return self.status in (200, 101)
+
+
+def crowd(way: Way, names: list[str]) -> list[Sent]:
+    """Send them all, over several connections at once."""
+    parts = [[(number, names[number]) for number in range(first, len(names), CLIENTS)] for first in range(CLIENTS)]
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        return [sent for part in clients.map(lambda part: _client(way, part), parts) for sent in part]
+
+
+def _client(way: Way, part: list[tuple[int, str]]) -> list[Sent]:
+    """A client that keeps its connection as long as it is let."""
+    told: list[Sent] = []
+    connection: Client | None = None
+    for number, name in part:
+        connection = connection or Client(way.address)
+        status, keep = _told(connection, KINDS[name], number)
+        if not keep:
+            connection.socket.close()
+            connection = None
+        told.append(Sent(name, number, status))
+    if connection is not None:
+        connection.socket.close()
+    return told
+
+
+def _told(connection: Client, kind: Kind, number: int) -> tuple[int, bool]:
+    try:
+        connection.send(kind.raw(number))
+        answer = connection.answer(head_only=kind.method == "HEAD")
+    except (ValueError, ConnectionError):
+        return NO_ANSWER, False
+    closing = (answer.get("connection") or "").lower() == "close"
+    return answer.status, not closing and answer.status not in (101, 400)
+
+
+def test_each_explains_the_other(way: Way) -> None:
+    """1,000 of every kind: what reached the application has its decision, and each record its request."""
+    log, before, dice = Log(way.edge), len(way.backend.seen), random.Random(way.name)
+    names = [*KINDS, *dice.choices([*KINDS], k=MIXED - len(KINDS))]
+    dice.shuffle(names)
+    told = {digest(KINDS[sent.name].sent(sent.number)): sent for sent in crowd(way, names)}
+    assert len(told) == MIXED
+    decisions = log.decisions(way.name)
+    came = way.backend.seen[before:]
+
+    wrong = [sent for sent in told.values() if sent.status not in KINDS[sent.name].told | UNDECIDED]
+    assert not wrong
+    excused = sum(sent.status in UNDECIDED for sent in told.values())
+    assert excused < MIXED // 4, Counter(sent.status for sent in told.values())
+
+    for seen in came:
+        record = decisions[str(seen.decision)]
+        assert record.allow is True
+        assert (record.method, record.target) == (seen.method, digest(seen.target))
+        assert told[record.target].may_pass, "nothing of a kind that is denied got there"
+    assert len({seen.decision for seen in came}) == len(came), "no decision serves twice"
+
+    reached = Counter(digest(seen.target) for seen in came)
+    assert all(reached[key] == 1 for key, sent in told.items() if sent.passed)
+    again = {digest(f"{PAGE}?n={sent.number}"): sent for sent in told.values() if sent.name == "two readings"}
+    for record in decisions.values():
+        sent = (told | again)[record.target]
+        assert record.allow is not True or reached[record.target] == 1 or sent.status in UNDECIDED
+        assert record.allow is not None or sent.status in UNDECIDED
+    about = Counter(record.target for record in decisions.values())
+    assert max(about.values()) == 1, "each request is decided once"
