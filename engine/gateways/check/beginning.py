@@ -15,7 +15,7 @@ from engine.gateways.check.asks import WAYS
 from engine.gateways.check.pdp import HttpPdp
 from engine.gateways.check.site import MARK, Ask, Exchange, Site
 
-_SECONDS: Final = 10.0
+_SECONDS: Final = 5.0
 
 
 def begin(site: Site, over: str) -> bool:
@@ -52,9 +52,10 @@ def _first(site: Site) -> Exchange:
 
 def _asked_for(site: Site, path: str) -> Exchange:
     """A GET that is told from all others by its query."""
-    exchange = site.call(f"{path}{'&' if '?' in path else '?'}check={site.run}")
+    exchange = site.call(site.aim("check", path))
     run = site.run.encode()
     exchange.seen = [seen for seen in exchange.seen if run in seen.message.raw]
+    site.judged += exchange.seen
     known = [ask for ask in exchange.asks if run in ask.message.raw]
     exchange.asks = known or ([] if site.asks_marked else exchange.asks)
     return exchange

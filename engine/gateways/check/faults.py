@@ -193,6 +193,13 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "haproxy": "`http-request del-header connection unless websocket` first",
         },
     ),
+    "named_on": Fault(
+        level="note",
+        what="a client's Connection header was handed on, with Muster's names in it",
+        lets="nothing at the gateway; a further proxy before the application would drop what it names",
+        cure="drop the client's Connection",
+        by_kind={"haproxy": "`http-request del-header connection unless websocket`"},
+    ),
     "shown_as_yes": Fault(
         what="a client was shown success for what Muster had not allowed",
         lets="caches, scripts and people take it for done; what failed is not noticed",

@@ -37,7 +37,7 @@ _NAMED: Final = (
 
 def spoofed(site: Site) -> Iterator[Found]:
     """Headers that say what a request is about."""
-    target = f"{site.path}?spoofed=1"
+    target = site.aim("spoofed")
     for name, value in _SPOOFS:
         for headers in (((name, value),), ((name, value), (name, value))):
             exchange = site.call(target, *headers, method="DELETE")
@@ -85,6 +85,10 @@ def connection(site: Site) -> Iterator[Found]:
         exchange = site.call(None, *sent)
         for name, shown in arrivals(site, exchange):
             yield name, f"{shown} with Connection: {named}"
+        for seen in exchange.seen:
+            tokens = {token.strip().lower() for value in seen.message.all("connection") for token in value.split(",")}
+            if tokens & {"muster-decision-id", "muster-assertion", "authorization", "cookie"}:
+                yield "named_on", f"{exchange}; the application got Connection: {', '.join(sorted(tokens))}"
         for ask in exchange.asks:
             if site.key and ask.asked.key != site.key:
                 yield "stripped", f"Connection: {named}; Muster-Gateway-Key did not come with the ask"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Final
 
-from engine.gateways.check import pdp
 from engine.gateways.check.judging import Found, arrivals, shut
 from engine.gateways.check.pdp import ALLOW, DENY, promises_body
 from engine.gateways.check.site import MARK, Exchange, Site, without_port
@@ -60,7 +59,7 @@ def methods(site: Site) -> Iterator[Found]:
 def heads(site: Site) -> Iterator[Found]:
     """Heads that no library sends, allowed and denied."""
     for name, head in HEADS.items():
-        raw = _marked(site, head, f"{site.path}{'&' if '?' in site.path else '?'}check={site.run}")
+        raw = _marked(site, head, site.aim("head"))
         for plan in (ALLOW, DENY):
             with site.pdp.answering(plan):
                 exchange = site.raw(raw, name, site.path)
@@ -146,12 +145,13 @@ def smuggled(site: Site) -> Iterator[Found]:
 
 def each(site: Site) -> Iterator[Found]:
     """On one connection, and about one target: allowed, denied, and allowed again."""
+    target = site.aim("each")
     with site.connection() as client:
         for number in range(10):
-            allowed = number % 2 == 0
-            with site.pdp.answering(pdp.ALLOW if allowed else pdp.DENY), site.watch("GET", site.path) as exchange:
+            plan = ALLOW if number % 2 == 0 else DENY
+            with site.pdp.answering(plan), site.watch("GET", target) as exchange:
                 try:
-                    client.send(site.bytes_of(site.path))
+                    client.send(site.bytes_of(target))
                     exchange.answer = client.answer()
                 except (ValueError, OSError):
                     return  # the gateway ended the connection: what it still owes, `denied` has seen
@@ -165,7 +165,7 @@ def pipelined(site: Site) -> Iterator[Found]:
     with site.watch("GET", site.path) as exchange:
         try:
             with site.connection() as client:
-                client.send(b"".join(site.bytes_of(f"{site.path}?n={number}") for number in range(5)))
+                client.send(b"".join(site.bytes_of(site.aim(f"n{number}")) for number in range(5)))
                 for _ in range(5):
                     exchange.answer = client.answer()
         except (ValueError, OSError):

@@ -34,7 +34,7 @@ class Report:
 def allowed(site: Site) -> Iterator[Found]:
     """An allow, on each path: it arrives with its decision, and the ask says what it is about."""
     for path in site.paths:
-        exchange = site.call(f"{path}{'&' if '?' in path else '?'}allowed=1")
+        exchange = site.call(site.aim("allowed", path))
         yield from arrivals(site, exchange)
         if not exchange.seen and not exchange.asks and 200 <= exchange.status < 300:
             yield "answered_unasked", str(exchange)

@@ -87,6 +87,7 @@ class Site:
     """The arrival that each decision was for."""
     judged: list[Seen] = field(default_factory=list)
     _unheard: int = 0
+    _sent: int = 0
 
     @property
     def prefix(self) -> str:
@@ -97,6 +98,11 @@ class Site:
     def path(self) -> str:
         """A path that leads to the application."""
         return self.paths[0]
+
+    def aim(self, word: str, path: str | None = None) -> str:
+        """A target that leads to the application, and that nothing else in this run has."""
+        base = self.path if path is None else path
+        return f"{base}{'&' if '?' in base else '?'}{word}={self.run}"
 
     def bytes_of(
         self,
@@ -118,8 +124,9 @@ class Site:
         method: str = "GET",
         body: bytes | None = None,
     ) -> Exchange:
-        """One request on a connection of its own."""
-        aim = self.path if target is None else target
+        """One request on a connection of its own; without a target, about one that nothing was asked about before."""
+        self._sent += 1
+        aim = self.aim(f"n{self._sent}") if target is None else target
         shown = aim.decode("latin-1") if isinstance(aim, bytes) else aim
         raw = self.bytes_of(aim, *headers, method=method, body=body)
         return self.raw(raw, method, shown, head_only=method == "HEAD")

@@ -1,0 +1,246 @@
+"""`muster gateway check`: the printed configurations pass, and each that is broken is found, by the trap's name."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.gateways.check.pdp import HttpPdp
+from engine.gateways.check.server import Server
+from engine.gateways.check.wire import Message, Reader
+from tests.gateways import certificates, checked
+from tests.gateways.broken import BROKEN, Broken
+from tests.gateways.programs import PROFILES, short_folder
+from tests.gateways.wire import free_port
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_is_printed_passes(profile: str, installed: Path) -> None:
+    """Exit 0, nothing wrong, every probe looked at, and as many arrivals as there were decisions for them."""
+    assert installed
+    with checked.gateway(profile) as there:
+        done = there.check()
+    assert done.code == 0, done.told
+    assert {probe["result"] for probe in done.probes.values()} <= {"ok", "note", "skipped"}
+    assert [name for name, probe in done.probes.items() if probe["result"] == "skipped"] == (
+        [] if profile == "envoy-grpc" else ["empty-response"]
+    )
+    assert done.document["asks"] >= done.document["arrived"] > 100
+    notes = {name for name, probe in done.probes.items() if probe["result"] == "note"}
+    assert notes <= {"bare-allow", "empty-response", "late"}  # a machine that is busy makes `late` one
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=str)
+def test_what_is_broken_is_found(broken: Broken, installed: Path) -> None:
+    """Exit 1, by the probe that names the trap, with the sentence of what it is and the gateway's own cure."""
+    assert installed
+    with checked.gateway(broken.profile, broken.edits) as there:
+        done = there.check(*(word for path in broken.paths for word in ("--path", path)))
+    assert done.code == 1, done.told
+    faults = {fault["fault"]: fault for fault in done.probes[broken.probe]["faults"]}
+    assert broken.fault in faults, done.told
+    assert faults[broken.fault]["level"] == "wrong"
+    assert faults[broken.fault]["examples"]
+    assert faults[broken.fault]["cure"]
+
+
+WRONG = [
+    (("app:80",), "URL: expected http://HOST:PORT"),
+    (("http://127.0.0.1:99999",), "URL: 'http://127.0.0.1:99999' is no address"),
+    (("http://127.0.0.1:1/path",), "URL: a scheme, a host and a port"),
+    (("http://127.0.0.1:1", "--backend", ":9100"), "--backend: say which address to listen on: 127.0.0.1:9100"),
+    (("http://127.0.0.1:1", "--backend", "app.example:9100"), "--backend: the address to listen on is an IP address"),
+    (("http://127.0.0.1:1", "--pdp", "9000"), "--pdp: expected HOST:PORT"),
+    (("http://127.0.0.1:1", "--pdp", "unix:m.sock"), "--pdp: an absolute path"),
+    (("http://127.0.0.1:1", "--kind", "apache"), "--kind: no gateway 'apache' is known"),
+    (("http://127.0.0.1:1", "--over", "smoke"), "--over: expected grpc or http"),
+    (("http://127.0.0.1:1", "--kind", "nginx", "--over", "grpc"), "--over: only envoy asks in two ways"),
+    (("http://127.0.0.1:1", "--path", "admin"), "--path: expected a path from / on"),
+    (("http://127.0.0.1:1", "--path", "/a b"), "--path: expected a path"),
+    (("http://127.0.0.1:1", "--path", "/a\r\nX: y"), "--path: expected a path"),
+    (("http://127.0.0.1:1", "--header", "X-A"), "--header: expected 'Name: value'"),
+    (("http://127.0.0.1:1", "--header", "X-A: b\r\nX-B: c"), "--header: expected 'Name: value'"),
+    (("http://127.0.0.1:1", "--header", "Host: x"), "--header: the host is given by --host"),
+    (("http://127.0.0.1:1", "--header", "Muster-Assertion: x"), "--header: Muster-Assertion is what the check itself"),
+    (("http://127.0.0.1:1", "--host", "a/b"), "--host: a scheme, a host and a port"),
+    (("http://127.0.0.1:1", "--insecure"), "only with https"),
+    (("https://127.0.0.1:1", "--ca", "/nowhere/ca.pem"), "--ca: /nowhere/ca.pem: no certificates could be read"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
+def test_wrong_usage(words: tuple[str, ...], said: str) -> None:
+    """Exit 2 with one sentence that names the option; nothing on stdout."""
+    places = {"--backend": "127.0.0.1:1", "--pdp": "127.0.0.1:1"}
+    done = checked.check(*words, *(w for name, at in places.items() if name not in words for w in (name, at)))
+    assert (done.code, done.stdout) == (2, "")
+    assert said in done.told
+    assert done.told.count("\n") == 1
+
+
+@pytest.mark.parametrize("over", ["http", "grpc"])
+@pytest.mark.parametrize("option", ["--backend", "--pdp"])
+def test_a_taken_address(option: str, over: str) -> None:
+    """Is told as one, by its option."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        places = {"--backend": free_port(), "--pdp": free_port(), option: taken.getsockname()[1]}
+        words = [word for name, port in places.items() for word in (name, f"127.0.0.1:{port}")]
+        done = checked.check("http://127.0.0.1:1", *words, "--over", over)
+    assert done.code == 2
+    assert f"{option}: 127.0.0.1:{places[option]} cannot be listened on" in done.told
+
+
+def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
+    """What lies at the path of --pdp stays there."""
+    file = tmp_path / "m.sock"
+    file.write_text("somebody's")
+    done = checked.check("http://127.0.0.1:1", "--backend", f"127.0.0.1:{free_port()}", "--pdp", f"unix:{file}")
+    assert done.code == 2
+    assert file.read_text() == "somebody's"
+
+
+class Odd(Server):
+    """Whatever may listen at an address that is no gateway."""
+
+    def __init__(self, answer: bytes, *, hold: bool = False) -> None:
+        super().__init__()
+        self.said, self.hold, self.heard = answer, hold, list[Message]()
+        self.start()
+
+    def answer(self, connection: socket.socket, reader: Reader, message: Message) -> bool:
+        """Say it."""
+        self.heard.append(message)
+        connection.sendall(self.said)
+        if self.hold:
+            reader.until_closed()
+        return False
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ODD = [
+    (OK, False, "the gateway answered 200; nothing came to the application at"),
+    (
+        b"HTTP/1.1 301 Moved\r\nLocation: https://app.example/\r\nContent-Length: 0\r\n\r\n",
+        False,
+        "redirect to https://app",
+    ),
+    (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", False, "closed the connection without an answer in HTTP"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", True, "the gateway answered nothing in time"),
+]
+
+
+@pytest.mark.parametrize(
+    ("said", "hold", "told"), ODD, ids=["200 by itself", "a redirect", "no HTTP", "half an answer"]
+)
+def test_what_is_no_gateway(said: bytes, hold: bool, told: str) -> None:
+    """Exit 3 with one sentence of what was seen and what to do; it was sent harmless GETs and nothing else."""
+    there = Odd(said, hold=hold)
+    try:
+        done = checked.check(f"http://127.0.0.1:{there.port}", *_free())
+    finally:
+        there.stop()
+    assert (done.code, done.stdout) == (3, "")
+    assert told in done.told
+    assert {message.method for message in there.heard} == {"GET"}
+    assert all(message.target.startswith("/?check=") for message in there.heard)
+
+
+def test_nobody_at_the_address() -> None:
+    """Exit 3."""
+    done = checked.check(f"http://127.0.0.1:{free_port()}", *_free())
+    assert done.code == 3
+    assert "cannot be reached" in done.told
+
+
+def test_a_gateway_that_leads_elsewhere(installed: Path) -> None:
+    """Pointed at another application or another Muster it is not checked, and told which of the two."""
+    assert installed
+    with checked.gateway("nginx") as there:
+        app, muster = f"127.0.0.1:{there.backend}", f"127.0.0.1:{there.pdp}"
+        url, other = f"http://127.0.0.1:{there.port}", f"127.0.0.1:{free_port()}"
+        done = checked.check(url, "--backend", other, "--pdp", muster)
+        assert done.code == 3
+        assert "Muster was asked and allowed it, and nothing came to the application at" in done.told
+        done = checked.check(url, "--backend", app, "--pdp", other)
+        assert done.code == 3
+        assert "nobody asked at --pdp" in done.told
+        backend = HttpPdp(port=there.pdp)
+        try:
+            done = checked.check(url, "--backend", app, "--pdp", other)
+        finally:
+            backend.stop()
+        assert done.code == 3
+        assert "the gateway asks another Muster" in done.told
+
+
+def test_grpc_that_is_taken_for_http(installed: Path) -> None:
+    """The sentence says so."""
+    assert installed
+    with checked.gateway("envoy-grpc") as there:
+        words = [word for word in there.words() if word not in {"--over", "grpc"}]
+        done = checked.check(*words, "--over", "http")
+    assert done.code == 3
+    assert "somebody spoke HTTP/2 there: for Envoy over gRPC, --over grpc" in done.told
+
+
+def test_the_table(installed: Path) -> None:
+    """Without --json: a line for each probe, and for what is wrong its sentence, cure and examples."""
+    assert installed
+    with checked.gateway("haproxy", [("return txn.sf:url()", "return txn.sf:pathq()")]) as there:
+        done = checked.check(*there.words())
+    assert done.code == 1
+    lines = done.stdout.splitlines()
+    assert next(line for line in lines if " denied " in line).startswith("ok ")
+    wrong = next(number for number, line in enumerate(lines) if line.startswith("WRONG "))
+    assert "targets" in lines[wrong]
+    assert "Muster judged one request and the application got another" in lines[wrong + 1]
+    assert "txn.sf:url()" in lines[wrong + 2]
+    assert lines[-1] == "WRONG: targets"
+    assert "19/29 targets" in done.told
+
+
+def test_tls_and_a_host(installed: Path) -> None:
+    """A gateway that speaks TLS, for one host: by its authority and its name, or not at all."""
+    assert installed
+    with short_folder() as folder:
+        authority = certificates.made(folder)
+        pair = f"ssl_certificate {authority.server}; ssl_certificate_key {authority.server}.key;"
+        edits = [(" default_server;", f" ssl default_server; {pair}")]
+        with checked.gateway("nginx", edits) as there:
+            words = [f"https://127.0.0.1:{there.port}", *there.words()[1:]]
+            done = checked.check(*words, "--host", "localhost", "--ca", str(authority.ca))
+            assert done.code == 0, done.told
+            assert checked.check(*words, "--insecure").code == 0
+            done = checked.check(*words)
+            assert done.code == 3
+            assert "certificate verify failed" in done.told
+
+
+@pytest.mark.parametrize("when", ["first requests", "slow"])
+def test_it_can_be_ended(when: str, installed: Path) -> None:
+    """Ctrl-C ends it at once, and frees what it listened on."""
+    assert installed
+    with checked.gateway("nginx") as there, short_folder() as folder:
+        sock = folder / "m.sock"
+        pdp = f"unix:{sock}" if when == "first requests" else f"127.0.0.1:{there.pdp}"
+        words = [pdp if word.endswith(f":{there.pdp}") else word for word in there.words()]
+        command = [sys.executable, "-m", "engine.cli.main", "gateway", "check", *words]
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert running.stderr is not None
+        while when not in (line := running.stderr.readline()):
+            assert line, "it ended before"
+        running.send_signal(signal.SIGINT)
+        stdout, stderr = running.communicate(timeout=20)
+        assert (running.returncode, stdout) == (130, "")
+        assert "Traceback" not in stderr
+        assert not sock.exists()
+        socket.create_server(("127.0.0.1", there.backend)).close()
+
+
+def _free() -> list[str]:
+    return ["--backend", f"127.0.0.1:{free_port()}", "--pdp", f"127.0.0.1:{free_port()}"]
