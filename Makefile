@@ -32,6 +32,9 @@ fmt: .venv ## write everything in its one format
 	.venv/bin/ruff check --fix .
 	"$$(.venv/bin/muster opa path)" fmt --write policies
 
+fuzz: .venv ## 100,000 asks of gateways, each a good one changed in one place (ten minutes); FUZZ=2000 for less, SEED=2 for others
+	@MUSTER_FUZZ=$(or $(FUZZ),100000) MUSTER_FUZZ_SEED=$(or $(SEED),1) .venv/bin/pytest -q -s tests/adapters/gateway/test_fuzz.py
+
 bench-ledger: .venv ## measure the ledger at 10 million entries (11 GB in build/); BENCH="--entries 1000000" for less
 	@.venv/bin/python -m benchmarks.ledger $(BENCH)
 
@@ -47,4 +50,4 @@ bench-gateway: .venv ## what each gateway takes longer when it asks Muster (inst
 soak: .venv ## ten minutes at 80 % of capacity, then twice the capacity; BENCH="--minutes 1" for less
 	@.venv/bin/python -m benchmarks.soak $(BENCH)
 
-.PHONY: help run demo test check fmt bench-ledger bench bench-scale bench-gateway soak
+.PHONY: help run demo test check fmt fuzz bench-ledger bench bench-scale bench-gateway soak

@@ -120,9 +120,10 @@ class Log:
 
     def decisions(self, gateway: str) -> dict[str, Record]:
         """What was decided since then for a gateway, by ID."""
-        return {made.id: made for made in self._decisions() if made.gateway == gateway}
+        return {made.id: made for made in self.every() if made.gateway == gateway}
 
-    def _decisions(self) -> Iterator[Record]:
+    def every(self) -> Iterator[Record]:
+        """What was decided since then for anybody."""
         payloads: dict[str, Any] = {}
         for entry in self._entries():
             payload = json.loads(entry["payload"])
