@@ -59,6 +59,12 @@ KEPT = """\
             proxy_cache_key $request_uri;
 """
 
+FOR_ALL = """\
+            proxy_method GET;
+            proxy_cache kept;
+            proxy_cache_key $request_uri;
+"""
+
 BROKEN: Final = [
     Broken(
         "nginx",
@@ -151,6 +157,16 @@ BROKEN: Final = [
         ),
         "each",
         "reused",
+    ),
+    Broken(
+        "nginx",
+        "an allow kept for every method",
+        (
+            ("server_tokens off;", "server_tokens off;\n    proxy_cache_path cache keys_zone=kept:1m;"),
+            ("            proxy_method GET;\n", FOR_ALL),
+        ),
+        "kept-allows",
+        "kept_for_others",
     ),
     Broken(
         "caddy",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.main import parser
+from engine.gateways.check import starting
 from engine.gateways.check.pdp import HttpPdp
 from engine.gateways.check.server import Server
 from engine.gateways.check.wire import Message, Reader
-from tests.gateways import certificates, checked
+from tests.gateways import certificates, checked, pages
 from tests.gateways.broken import BROKEN, Broken
 from tests.gateways.programs import PROFILES, short_folder
 from tests.gateways.wire import free_port
@@ -35,6 +39,24 @@ def test_what_is_printed_passes(profile: str, installed: Path) -> None:
     assert notes <= {"bare-allow", "empty-response", "late"}  # a machine that is busy makes `late` one
 
 
+def test_allows_that_are_kept_as_the_page_says(installed: Path) -> None:
+    """nginx with the cache of its page passes: what is kept is given to the same request alone."""
+    assert installed
+    page = (pages.FOLDER / "nginx.md").read_text("utf-8")
+    path = re.search(r"^proxy_cache_path /var/cache/nginx/muster [^\n]+", page, re.MULTILINE)
+    key = re.search(r"^proxy_cache muster;\nproxy_cache_key [^\n]+", page, re.MULTILINE)
+    assert path
+    assert key
+    zone = path.group().replace("/var/cache/nginx/muster", "cache")
+    edits = [
+        ("server_tokens off;", f"server_tokens off; {zone}"),
+        ("proxy_method GET;", f"proxy_method GET; {key.group()}"),
+    ]
+    with checked.gateway("nginx", edits) as there:
+        done = there.check()
+    assert done.code == 0, done.stdout
+
+
 @pytest.mark.parametrize("broken", BROKEN, ids=str)
 def test_what_is_broken_is_found(broken: Broken, installed: Path) -> None:
     """Exit 1, by the probe that names the trap, with the sentence of what it is and the gateway's own cure."""
@@ -47,6 +69,17 @@ def test_what_is_broken_is_found(broken: Broken, installed: Path) -> None:
     assert faults[broken.fault]["level"] == "wrong"
     assert faults[broken.fault]["examples"]
     assert faults[broken.fault]["cure"]
+
+
+@pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.stem)
+def test_the_page_says_how(page: Path) -> None:
+    """Each page has the command for its gateway, as the command line takes it."""
+    commands = re.findall(r"^    (muster gateway check [^\n]+)", page.read_text("utf-8"), re.MULTILINE)
+    assert commands
+    for command in commands:
+        arguments = parser().parse_args(shlex.split(command)[1:])
+        assert starting.kind_and_over(arguments.kind, arguments.over)[0] == page.stem
+        assert [starting.path(path) for path in arguments.path] == ["/", "/assets/"]
 
 
 WRONG = [
@@ -201,7 +234,7 @@ def test_the_table(installed: Path) -> None:
     assert "Muster judged one request and the application got another" in lines[wrong + 1]
     assert "txn.sf:url()" in lines[wrong + 2]
     assert lines[-1] == "WRONG: targets"
-    assert "19/29 targets" in done.told
+    assert "/30 targets" in done.told
 
 
 def test_tls_and_a_host(installed: Path) -> None:

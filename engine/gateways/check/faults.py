@@ -114,8 +114,20 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "reused": Fault(
         what="two requests arrived with one decision",
         lets="what was allowed once is allowed again without being asked about",
-        cure="keep no answer of Muster's",
-        by_kind={"nginx": "no `proxy_cache` in the location that asks"},
+        cure="keep no answer of Muster's that does not say for how long (`Cache-Control: max-age`)",
+        by_kind={
+            "nginx": "no `proxy_cache_valid`, `proxy_ignore_headers` or `proxy_cache_use_stale` in the location that "
+            "asks"
+        },
+    ),
+    "kept_for_others": Fault(
+        what="an allow that was kept was given to another request: another person, method or target",
+        lets="somebody gets through on what somebody else was allowed",
+        cure="tell kept answers apart by method, host, target and all that their `Vary` names",
+        by_kind={
+            "nginx": '`proxy_cache_key "$request_method $host $request_uri";`, with every variable from which a header '
+            "of the ask is set, and no `proxy_ignore_headers`"
+        },
     ),
     "other_target": Fault(
         what="Muster judged one request and the application got another",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from engine.gateways.check import answers, asks, beginning, headers, pdp, requests
+from engine.gateways.check import answers, asks, beginning, headers, keeping, pdp, requests
 from engine.gateways.check.judging import Found, Probe, Result, about, arrivals, arrived, shut
 from engine.gateways.check.site import Exchange, Site, without_port
 from engine.gateways.wishes import ASK_PATH
@@ -98,6 +98,7 @@ PROBES: Final = (
     Probe("bodies", "bodies go to the application, and not to Muster", requests.bodies),
     Probe("smuggled", "no request hides in the body of another", requests.smuggled),
     Probe("each", "each request of a connection is asked about by itself, every time", requests.each),
+    Probe("kept-allows", "an allow that may be kept is given to its own request alone", keeping.kept_allows),
     Probe("pipelined", "requests that are sent at once are asked about one by one", requests.pipelined),
     Probe("late-arrivals", "nothing arrived later without a decision of its own", late_arrivals),
 )
