@@ -188,11 +188,11 @@ def _told(name: str, request: Request, headers: list[tuple[bytes, bytes]]) -> tu
     if name == "envoy-grpc":
         return request.method, request.host, target
     if name == "envoy-http":
-        begun = request.method.lstrip(b"\r\n")  # empty lines before a request are skipped (RFC 9112 section 2.2)
-        found = [begun, *_values(headers, b"host"), target.removeprefix(PREFIX)]
+        # Empty lines before a request are skipped, and blanks around its target are one (RFC 9112 sections 2.2 and 3).
+        method, target = request.method.lstrip(b"\r\n").rstrip(b" "), target.lstrip(b" ")
+        found = [method, *_values(headers, b"host"), target.removeprefix(PREFIX)]
     else:
-        method, host, where = (each.encode().lower() for each in TOLD[name])
-        found = [value for each in (method, host, where) for value in _values(headers, each)]
+        found = [value for each in TOLD[name] for value in _values(headers, each.encode().lower())]
     return (found[0], found[1], found[2]) if len(found) == 3 else None
 
 
