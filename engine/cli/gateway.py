@@ -10,7 +10,7 @@ from engine.cli import output
 from engine.cli.operating import Subparsers
 from engine.errors import BadRequest
 from engine.gateways import printing, wishes
-from engine.gateways.check import report, run, starting
+from engine.gateways.check import live, report, run, starting
 from engine.gateways.wishes import Wishes
 from engine.settings import Settings
 from ledger.model import JSON
@@ -142,6 +142,9 @@ For the check point the gateway's application at --backend and its ask at --pdp,
 
     muster gateway check http://127.0.0.1:8000 --backend 127.0.0.1:3000 --pdp 127.0.0.1:8080 --kind nginx
 
+With --muster in the place of --pdp the gateway asks Muster itself: then each request that comes out has to prove its
+decision (Muster-Assertion), and each is recorded. Give a --path and --header with which something is allowed.
+
 Nothing is sent but to URL, and nothing but a GET for each path until that has come out at --backend.
 Exit code: 0 all right, 1 something is wrong, 2 wrong usage, 3 could not check (the sentence says what to do).
 """
@@ -156,10 +159,14 @@ def _add_check(gateway: Subparsers[argparse.ArgumentParser]) -> None:
     )
     check.add_argument("url", metavar="URL", help="the gateway, as clients reach it: http(s)://HOST:PORT")
     check.add_argument("--backend", required=True, metavar="HOST:PORT", help="listen here as the application")
-    check.add_argument("--pdp", required=True, metavar="HOST:PORT|unix:PATH", help="listen here as Muster")
+    check.add_argument("--pdp", metavar="HOST:PORT|unix:PATH", help="listen here as Muster")
     check.add_argument(
         "--kind", metavar="|".join(starting.KINDS), help="which gateway it is (default: seen by its ask)"
     )
+    check.add_argument(
+        "--muster", metavar="URL", help="instead of --pdp: Muster, which the gateway asks as it always does"
+    )
+    check.add_argument("--tenant", default="default", help="with --muster: whose keys sign (default: default)")
     check.add_argument("--over", metavar="grpc|http", help="envoy: how it asks (default: grpc)")
     check.add_argument("--host", metavar="NAME", help="the host to ask for (default: that of URL)")
     check.add_argument(
@@ -179,10 +186,13 @@ def _check(arguments: argparse.Namespace, _: Settings) -> int:
     gateway = starting.gateway(arguments.url)
     if not gateway.tls and (arguments.ca or arguments.insecure):
         raise BadRequest("--ca, --insecure: only with https://, which is what they are for")
+    pdp, muster = starting.places(arguments.pdp, arguments.muster, arguments.tenant)
     wanted = starting.Wanted(
         gateway=gateway,
         backend=starting.listener("--backend", arguments.backend),
-        pdp=starting.listener("--pdp", arguments.pdp, unix=True),
+        pdp=pdp,
+        muster=muster,
+        tenant=arguments.tenant,
         over=over,
         kind=kind,
         host=starting.host(arguments.host) if arguments.host is not None else None,
@@ -192,7 +202,7 @@ def _check(arguments: argparse.Namespace, _: Settings) -> int:
         insecure=arguments.insecure,
     )
     with starting.around(wanted) as site:
-        found = run.check(site, over, _say)
+        found = run.check(site, over, _say) if muster is None else live.check(site, _say)
     if arguments.json:
         output.machine(report.document(found, kind, arguments.url))
     else:

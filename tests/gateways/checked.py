@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.main import main
-from tests.gateways.programs import process, short_folder, written
+from tests.gateways.programs import KEY, process, short_folder, written
 from tests.gateways.wire import free_port
 
 
@@ -69,15 +69,17 @@ def check(*words: str) -> Done:
 
 
 @contextmanager
-def gateway(profile: str, edits: Sequence[tuple[str, str]] = ()) -> Iterator[Waiting]:
-    """A gateway on the printed configuration, with some of it put in another way."""
+def gateway(
+    profile: str, edits: Sequence[tuple[str, str]] = (), *, muster: str = "", key: str = KEY
+) -> Iterator[Waiting]:
+    """A gateway on the printed configuration, with some of it put in another way; `muster` may be there already."""
     with short_folder() as folder:
         there = Waiting(profile, free_port(), free_port(), free_port())
-        muster, app = (f"http://127.0.0.1:{port}" for port in (there.pdp, there.backend))
-        written(profile, folder, muster, app, f"127.0.0.1:{there.port}")
+        asked, app = (f"http://127.0.0.1:{port}" for port in (there.pdp, there.backend))
+        written(profile, folder, muster or asked, app, f"127.0.0.1:{there.port}", key=key)
         for before, after in edits:
             _edit(folder, before, after)
-        with process(profile, folder, ("127.0.0.1", there.port)):
+        with process(profile, folder, ("127.0.0.1", there.port), key):
             yield there
 
 

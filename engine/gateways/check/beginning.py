@@ -22,7 +22,7 @@ def begin(site: Site, over: str) -> bool:
     """Find out how the gateway asks; whether it asks at all."""
     site.asks_marked = site.arrivals_marked = False
     site.connection().socket.close()
-    first = _first(site)
+    first = first_exchange(site)
     if not first.seen:
         raise Unavailable(_not_here(site, first))
     site.arrivals_marked = bool(first.seen[-1].message.all(MARK))
@@ -38,7 +38,7 @@ def begin(site: Site, over: str) -> bool:
     return True
 
 
-def _first(site: Site) -> Exchange:
+def first_exchange(site: Site) -> Exchange:
     """The first exchange that came out, or the last of those that did not: a gateway may take us for dead still."""
     deadline = time.monotonic() + _SECONDS
     while True:

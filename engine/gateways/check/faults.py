@@ -28,20 +28,28 @@ class Fault:
         return self.by_kind.get(kind or "", self.cure)
 
 
+_ASK_EVERYWHERE: Final = {
+    "nginx": "in that location and those around it: no `auth_request off`, no `satisfy any`, no `return` or "
+    "`rewrite`, which run before the ask; `auth_request /_muster_ask;` in the server",
+    "caddy": "put the lines of the printed `route` block first into that site and `handle`",
+    "traefik": "name the middlewares `muster-clean` and `muster-ask`, in this order, on that router",
+    "haproxy": "`http-request lua.muster` and the `return ... unless` behind it, before any rule that allows "
+    "or accepts",
+    "envoy": "remove `disabled: true` (ExtAuthzPerRoute) from that route, and routes before `ext_authz`",
+}
+
 FAULTS: Final[Mapping[str, Fault]] = {
     "unasked": Fault(
         what="a request reached the application and Muster was not asked about it",
         lets="anybody gets through there, whatever the policy says",
         cure="ask Muster in every route, location and router that leads to the application",
-        by_kind={
-            "nginx": "in that location and those around it: no `auth_request off`, no `satisfy any`, no `return` or "
-            "`rewrite`, which run before the ask; `auth_request /_muster_ask;` in the server",
-            "caddy": "put the lines of the printed `route` block first into that site and `handle`",
-            "traefik": "name the middlewares `muster-clean` and `muster-ask`, in this order, on that router",
-            "haproxy": "`http-request lua.muster` and the `return ... unless` behind it, before any rule that allows "
-            "or accepts",
-            "envoy": "remove `disabled: true` (ExtAuthzPerRoute) from that route, and routes before `ext_authz`",
-        },
+        by_kind=_ASK_EVERYWHERE,
+    ),
+    "unproved": Fault(
+        what="a request reached the application without a decision that Muster has signed",
+        lets="anybody gets through there, whatever the policy says",
+        cure="ask Muster in every route, location and router that leads to the application, and copy what it answers",
+        by_kind=_ASK_EVERYWHERE,
     ),
     "passed_refusal": Fault(
         what="a request reached the application although Muster did not say yes",

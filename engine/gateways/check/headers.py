@@ -11,13 +11,17 @@ from engine.gateways.check.site import Exchange, Site, without_port
 _SPOOFS: Final = (
     ("X-Original-URI", "/public"),
     ("X-Original-Url", "/public"),
-    ("X-Original-Method", "HEAD"),
+    ("X-Original-Method", "GET"),
     ("X-Forwarded-Uri", "/public"),
-    ("X-Forwarded-Method", "HEAD"),
+    ("X-Forwarded-Method", "GET"),
     ("X-Forwarded-Host", "public.example"),
     ("X-Rewrite-Url", "/public"),
     ("X-Envoy-Original-Path", "/public"),
     ("Forwarded", "host=public.example"),
+)
+_PAIRS: Final = (
+    (("X-Original-URI", "/public"), ("X-Original-Method", "GET")),
+    (("X-Forwarded-Uri", "/public"), ("X-Forwarded-Method", "GET")),
 )
 _MUSTERS: Final = ("Muster-Decision-Id", "muster-decision-id", "MUSTER-ASSERTION", "Muster-Gateway-Key")
 _ALIASES: Final = (
@@ -36,12 +40,15 @@ _NAMED: Final = (
 
 
 def spoofed(site: Site) -> Iterator[Found]:
-    """Headers that say what a request is about."""
-    target = site.aim("spoofed")
-    for name, value in _SPOOFS:
-        for headers in (((name, value),), ((name, value), (name, value))):
+    """Headers that say what a request is about: something harmless, or, where Muster itself judges, what it allows."""
+    target = site.aim("spoofed", "/no-such-route" if site.keys is not None else None)
+    for spoof in (*((one,) for one in _SPOOFS), *_PAIRS):
+        sent = tuple(
+            (name, site.path if site.keys is not None and value == "/public" else value) for name, value in spoof
+        )
+        for headers in (sent, sent * 2):
             exchange = site.call(target, *headers, method="DELETE")
-            yield from _about_itself(site, exchange, f"{name}: {value}")
+            yield from _about_itself(site, exchange, ", ".join(f"{name}: {value}" for name, value in headers))
 
 
 def _about_itself(site: Site, exchange: Exchange, header: str) -> Iterator[Found]:

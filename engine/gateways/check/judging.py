@@ -71,6 +71,10 @@ def arrived(site: Site, exchange: Exchange, seen: Seen) -> Iterator[Found]:
     """One of them."""
     site.judged.append(seen)
     shown = f"{exchange}; the application got {seen.method} {seen.target}"
+    if site.keys is not None:
+        for name, why in site.keys.judge(seen):
+            yield name, f"{shown}; {why}"
+        return
     identities = seen.message.all("muster-decision-id")
     ask = site.ask_of(identities[0]) if len(identities) == 1 else None
     if ask is None:

@@ -21,7 +21,8 @@ def table(report: Report, kind: str | None) -> Iterator[str]:
     wrong = [result.name for result in report.results if result.result == "wrong"]
     yield ""
     others = f"; {report.others} of others were not judged" if report.others else ""
-    yield f"{report.asked} asks, {report.arrived} requests arrived{others}"
+    asks = f"{report.asked} asks, " if report.asked else ""
+    yield f"{asks}{report.arrived} requests arrived{others}"
     yield f"WRONG: {', '.join(wrong)}" if wrong else "every request that arrived had its own decision"
 
 

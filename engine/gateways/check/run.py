@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,12 +109,16 @@ def check(site: Site, over: str, say: Say) -> Report:
     """Run all of them; raises Unavailable where nothing can be said."""
     say("first requests", 0, len(PROBES))
     asks_here = beginning.begin(site, over)
+    return looked(site, PROBES, say, lambda probe: _why_not(site, probe, asks_here=asks_here))
+
+
+def looked(site: Site, probes: Sequence[Probe], say: Say, why_not: Callable[[Probe], str]) -> Report:
+    """What each probe finds; `why_not` says why one is not looked at."""
     results = []
-    for number, probe in enumerate(PROBES, 1):
-        result = Result(probe.name, probe.title)
-        result.skipped = _why_not(site, probe, asks_here=asks_here)
+    for number, probe in enumerate(probes, 1):
+        result = Result(probe.name, probe.title, why_not(probe))
         if not result.skipped:
-            say(probe.name, number, len(PROBES))
+            say(probe.name, number, len(probes))
             for found in probe.look(site):
                 result.add(found)
         results.append(result)

@@ -19,6 +19,7 @@ from engine.gateways.check import asks
 from engine.gateways.check.asks import Asked, Way
 from engine.gateways.check.backend import Backend, Seen
 from engine.gateways.check.pdp import Pdp, Plan
+from engine.gateways.check.proofs import Keys
 from engine.gateways.check.wire import Client, Message, request
 
 SECONDS: Final = 10.0
@@ -80,6 +81,8 @@ class Site:
     kind: str | None = None
     way: Way | None = None
     key: str | None = None
+    keys: Keys | None = None
+    """Muster's own, where it is Muster that the gateway asks."""
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     asks_marked: bool = True
     arrivals_marked: bool = True

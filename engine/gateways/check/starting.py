@@ -17,12 +17,15 @@ from typing import Final
 from engine.errors import BadRequest
 from engine.gateways import wishes
 from engine.gateways.check.backend import Backend
+from engine.gateways.check.live import Elsewhere
 from engine.gateways.check.pdp import HttpPdp, Pdp
+from engine.gateways.check.proofs import Keys
 from engine.gateways.check.site import Site
 from engine.gateways.wishes import Place
 
 KINDS: Final = ("nginx", "caddy", "traefik", "haproxy", "envoy")
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+\Z")
+_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*\Z")
 
@@ -33,8 +36,11 @@ class Wanted:
 
     gateway: Place
     backend: Place
-    pdp: Place
+    pdp: Place | None
+    """None where Muster itself is asked, at `muster`."""
     over: str
+    muster: Place | None = None
+    tenant: str = "default"
     kind: str | None = None
     host: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
@@ -71,6 +77,17 @@ def kind_and_over(kind: str | None, over: str | None) -> tuple[str | None, str]:
     return ("envoy" if over == "grpc" else kind), over
 
 
+def places(pdp: str | None, muster: str | None, tenant: str) -> tuple[Place | None, Place | None]:
+    """Where the check listens as Muster, or where Muster itself is."""
+    if (pdp is None) is (muster is None):
+        raise BadRequest("give --pdp, to be asked in Muster's place, or --muster, where the gateway asks Muster itself")
+    if not _TENANT.match(tenant):
+        raise BadRequest(f"--tenant: no tenant is called {tenant!r}")
+    if pdp is not None:
+        return listener("--pdp", pdp, unix=True), None
+    return None, wishes.place("--muster", muster or "", unix=False)
+
+
 def header(text: str) -> tuple[str, str]:
     """`Name: value`, sent with every request."""
     name, sign, value = text.partition(":")
@@ -100,12 +117,13 @@ def host(text: str) -> str:
 def around(wanted: Wanted) -> Iterator[Site]:
     """The application and the stand-in, listening, for as long as the block takes."""
     tls = _tls(wanted) if wanted.gateway.tls else None
+    keys = Keys.of(wanted.muster.url, wanted.tenant) if wanted.muster is not None else None
     with contextlib.ExitStack() as stack:
         with _listening("--backend", wanted.backend):
             backend = Backend(host=wanted.backend.host, port=wanted.backend.port)
         stack.callback(backend.stop)
-        with _listening("--pdp", wanted.pdp):
-            pdp = _pdp(wanted)
+        with _listening("--pdp", wanted.pdp or wanted.backend):
+            pdp = _pdp(wanted.pdp, wanted.over)
         stack.callback(pdp.stop)
         yield Site(
             address=(wanted.gateway.host, wanted.gateway.port),
@@ -116,6 +134,7 @@ def around(wanted: Wanted) -> Iterator[Site]:
             headers=wanted.headers,
             paths=wanted.paths,
             kind=wanted.kind,
+            keys=keys,
         )
 
 
@@ -130,10 +149,11 @@ def _listening(option: str, place: Place) -> Iterator[None]:
         ) from exc
 
 
-def _pdp(wanted: Wanted) -> Pdp:
-    at = wanted.pdp
+def _pdp(at: Place | None, over: str) -> Pdp:
+    if at is None:
+        return Elsewhere()
     path = Path(at.path) if at.path else None
-    if wanted.over == "grpc":
+    if over == "grpc":
         from engine.gateways.check.envoy import GrpcPdp  # gRPC takes long to load, and only this kind needs it
 
         return GrpcPdp(host=at.host, port=at.port, path=path)
