@@ -75,7 +75,7 @@ async def in_turn(
     """Decide for a caller whose rate allows it; raises Overloaded, Forbidden, Undecided, Unavailable."""
     with Room(found):
         asking.permit = lambda: found.access.require(asking.caller, operation, target)
-        asking.judged_by = await asking.permit()
+        asking.judged_by = await asking.permitted()
         asking.stages.mark(at.ACCESS)
         return await decide()
 

@@ -22,7 +22,8 @@ from engine.access.caller import Caller, Principal
 from engine.access.certificate import ClientCertificate, presented
 from engine.access.keysets import KeySets, NoKeys
 from engine.access.users import Users
-from engine.adapters.gateway import answers, asks, paths, subjects
+from engine.adapters.gateway import answers, asks, keeping, paths, subjects
+from engine.adapters.gateway.accepting import prefers_html
 from engine.adapters.gateway.answers import Answer, Fields
 from engine.adapters.gateway.asks import Ask, Unclear
 from engine.adapters.gateway.assertion import Assertions
@@ -58,6 +59,8 @@ KEY_HEADER: Final = b"muster-gateway-key"
 ROLE: Final = "gateway"
 _FOR_THE_RECORD: Final = 0.15
 """The share of a deadline that is kept for writing down that nothing was decided in time."""
+_OF_GATEWAY: Final = ("gateway", "credential")
+"""What `via` says in a record that is about the gateway: an erasure of a person would not find them there."""
 _LOOK_SECONDS: Final = 1.0
 _FIRST_SECONDS: Final = 3.0
 _log = logging.getLogger(__name__)
@@ -284,7 +287,7 @@ class _Judging:
         now_ms = instants.parse(found.runtime.now(tenant))
         who = subjects.of(profile, self.gateways.users, tenant, ask.headers, self.claims, now_ms)
         if isinstance(who, NoKeys):
-            return await self._refused("no_identity", "", who.detail)
+            return await self._refused("no_identity", "", ("no-keys", who.detail))
         if isinstance(who, Nobody):
             return await self._refused(who.code, who.detail)
         asked = match.asked(target.query, ask.headers)
@@ -299,6 +302,7 @@ class _Judging:
         found, asking, profile = self.gateways.found, self.gateway.asking, self.gateway.profile
         request = asked.request(who.subject)
         before = asking.via
+        asking.lend = keeping.lend(profile, match.route, who)
         asking.via = {
             **(before or {}),
             "route": {"group": match.route.group, "id": match.route.said.id},
@@ -323,26 +327,39 @@ class _Judging:
                 path=ask.target.partition(b"?")[0],
                 now_ms=now_ms,
             )
-            return answers.allowed(decided.decision_id, proof)
+            now = found.runtime.now(asking.caller.tenant)
+            kept = keeping.fields(profile, match.route, asking.lent_until, now)
+            return answers.allowed(decided.decision_id, proof, kept)
         denials = _list(decided.result["denials"])
         base = found.runtime.settings.base_url
         answer = answers.denied(decided.decision_id, denials, base, self.cors)
         accept = [value for name, value in ask.headers if name == b"accept"]
-        if match.route.said.html == "redirect" and ask.method in ("GET", "HEAD") and answers.prefers_html(accept):
-            return answers.elsewhere(answer, denials, base, profile.said)
+        if match.route.said.html == "redirect" and ask.method in ("GET", "HEAD") and prefers_html(accept):
+            back = self._back(ask, match, deciding.person(request), now_ms)
+            return answers.elsewhere(answer, denials, base, profile.said, back)
         return answer
 
-    async def _refused(self, reason: str, detail: str, unknowable: str | None = None) -> Answer:
-        """Record what is no question to a gate, and answer as the rules say of its reason."""
-        found, asking, profile = self.gateways.found, self.gateway.asking, self.gateway.profile
-        said = Beside(
-            gateway=profile.name,
+    def _back(self, ask: Ask, match: Match, person: Person, now_ms: int) -> str | None:
+        """The word by which a person who is sent to a lesson finds the way back."""
+        address = asks.address(ask, match.route.said.hosts)
+        if address is None:
+            return None
+        return self.gateways.found.returns.word(self.gateway.asking.caller.tenant, person, address, now_ms)
+
+    def _beside(self, reason: str, detail: str, unknowable: tuple[str, str] | None) -> Beside:
+        return Beside(
+            gateway=self.gateway.profile.name,
             reason=reason,
             detail=detail,
             route={"group": self.match.route.group, "id": self.match.route.said.id} if self.match else None,
             asked=asks.described(self.ask) if isinstance(self.ask, Ask) else {},
             unknowable=unknowable,
         )
+
+    async def _refused(self, reason: str, detail: str, unknowable: tuple[str, str] | None = None) -> Answer:
+        """Record what is no question to a gate, and answer as the rules say of its reason."""
+        found, asking, profile = self.gateways.found, self.gateway.asking, self.gateway.profile
+        said = self._beside(reason, detail, unknowable)
         decided = await self._told(
             Person(type="gateway", id=profile.name),
             lambda: found.decider.beside(said, asking),
@@ -358,12 +375,20 @@ class _Judging:
     async def _told(
         self, person: Person, decide: Callable[[], Awaitable[Decided]], told: Callable[[Decided], Told]
     ) -> Decided:
-        """Decide as every endpoint does, and count it."""
+        """Decide as every endpoint does, and count it; what failed before there was a question is recorded here."""
         found, asking = self.gateways.found, self.gateway.asking
         asking.stages.mark(at.READ)
         parent = _parent(found, self.ask.headers) if isinstance(self.ask, Ask) else None
         with deciding.counted(found, asking, parent) as tell:
-            decided = await deciding.decided(found, asking, "decide", person, decide)
+            try:
+                decided = await deciding.decided(found, asking, "decide", person, decide)
+            except Undecided as exc:
+                if exc.decision_id is not None:
+                    raise
+                asking.permit = None  # whether the gateway may ask is what could not be said
+                asking.via = {name: value for name, value in (asking.via or {}).items() if name in _OF_GATEWAY}
+                said = self._beside("undecided", "", (exc.cause, str(exc)))
+                decided = await found.decider.beside(said, asking)  # recorded, and raised again with the record's ID
             tell(decided, told(decided))
         return decided
 

@@ -14,6 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from engine.access import tokens
 from engine.access.caller import TENANT_HEADER, Caller, operator
 from engine.access.gate import AccessGate
+from engine.access.returning import Returns
 from engine.api.limits import Admission, RateLimits, SharedBuckets
 from engine.api.metrics import measured
 from engine.content.library import Library
@@ -78,6 +79,7 @@ class Services:
     imports: Imports
     next_training: NextTraining
     sessions: Sessions
+    returns: Returns
     attempts: Attempts
     steps: Steps
     reading: Reading
@@ -127,6 +129,7 @@ class Services:
             imports=Imports(runtime, results),
             next_training=NextTraining(runtime),
             sessions=Sessions(issued),
+            returns=Returns(runtime.home),
             attempts=attempts,
             steps=Steps(attempts),
             reading=Reading(attempts),

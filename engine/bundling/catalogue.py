@@ -27,6 +27,8 @@ class GateInfo:
     modules: tuple[str, ...]
     waivers: tuple[str, ...]
     lease: bool
+    lent: bool
+    """Whether the gateway that asked may keep an allow for some seconds."""
     schema: Mapping[str, Any]
     quick: jsonschema_rs.Draft202012Validator
     """The same schema, compiled: says whether, in microseconds, and not what."""
@@ -175,7 +177,8 @@ def _gate(metadata: Mapping[str, Any]) -> GateInfo:
         scopes=tuple(metadata["facts"]["scopes"]),
         modules=tuple(metadata["facts"]["modules"]),
         waivers=tuple(metadata["facts"]["waivers"]),
-        lease=metadata.get("lease", True),  # bundles of before there were leases do not say
+        lease=metadata.get("lease", True) is not False,  # bundles of before there were leases do not say
+        lent=metadata.get("lease") == "gateway",
         schema=metadata["schema"],
         quick=jsonschema_rs.Draft202012Validator(metadata["schema"]),
     )

@@ -161,6 +161,8 @@ def _gate(
         wrong("requirements", f"the code {code} is there twice", "each requirement has a code of its own")
     for code in sorted(set(codes) & _COMMON):
         wrong("requirements", f"the code {code} is every gate's own", "choose another code")
+    for message in _not_lent(gate, source):
+        wrong("lease", message, "leave it out: then each request is asked about and recorded")
     for where, message in _references(gate, source) if source is not None else ():
         wrong(where, message)
     for where, scope in _by_expiry(gate, source) if source is not None else ():
@@ -172,6 +174,18 @@ def _gate(
         for message in _schema_mistakes(declared.schema_):
             wrong(f"inputs.{name}.schema", message)
     return gate
+
+
+def _not_lent(gate: Gate, source: dict[str, Any] | None) -> Iterator[str]:
+    """Why no gateway may keep an allow of this gate, where its METADATA says that one may: nobody can take it back."""
+    if gate.lease != "gateway":
+        return
+    if (source or {"actions": {}})["actions"].get(gate.action, {}).get("risk") == "high":
+        yield "is gateway, and actions.yaml says that the risk of the action is high"
+    if gate.ledger:
+        yield f"is gateway, and the gate reads {' and '.join(gate.ledger)}, which are good for what they name alone"
+    if gate.mode == "shadow":
+        yield "is gateway, and the gate is in shadow, where each request is to be seen"
 
 
 def _references(gate: Gate, source: dict[str, Any]) -> Iterator[tuple[str, str]]:

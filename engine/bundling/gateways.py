@@ -28,6 +28,9 @@ from engine.bundling.routes import FORWARDED, MOST_ID, HeaderName, Kind, Routes,
 GRPC_DEADLINE_MS: Final = 150
 """Below the 200 ms after which Envoy gives up a gRPC call by default."""
 DEADLINE_MS: Final = 800
+LEASE_SECONDS: Final = 5
+MOST_LEASE_SECONDS: Final = 20
+"""How long a gateway may keep an allow whose gate lets it: less than the 30 s that the assertion in it is good for."""
 
 _NAMED_BY_OTHERS: Final = frozenset({"email", "preferred_username", "nickname", "name"})
 _LOOPBACK: Final = ("127.0.0.1", "[::1]")
@@ -152,6 +155,7 @@ class Gateway(Strict):
     subject: ProfileSubject
     audience: Audience
     deadline_ms: Annotated[int, Field(ge=10, le=5000)] = DEADLINE_MS
+    lease_seconds: Annotated[int, Field(ge=0, le=MOST_LEASE_SECONDS)] = LEASE_SECONDS
     routes: list[Id] = Field(min_length=1, max_length=256)
     remedy_hosts: list[Annotated[str, AfterValidator(_remedy_host)]] = Field(default_factory=list, max_length=64)
 

@@ -82,7 +82,9 @@ class Gate(Strict):
     policy_id: PolicyId
     runbook_id: RunbookId
     mode: Literal["enforce", "shadow"]
-    lease: bool = True  # whether an answer may be given again, to the same question, as long as it holds
+    lease: bool | Literal["gateway"] = True
+    """Whether an answer may be given again, to the same question, as long as it holds; `gateway`: an allow may also be
+    kept by the gateway that asked, for some seconds."""
     inputs: dict[Annotated[str, Field(pattern=_PATHS)], Input]
     requirements: list[Requirement] = Field(min_length=1, max_length=64)
     ledger: list[Literal["approvals", "change_windows"]] = Field(default_factory=list)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from engine.access.caller import Caller
 from engine.decide import inputs, shape
@@ -28,7 +29,7 @@ from engine.decide.record import (
 from engine.decide.request import Request
 from engine.errors import BadRequest, FieldError, Undecided
 from engine.observing import stages as at
-from engine.opa.errors import CouldNotDecide
+from engine.opa.errors import Cause, CouldNotDecide
 from engine.runtime import Active, Runtime
 from ledger import canonical
 from ledger.cache import Cache
@@ -99,6 +100,7 @@ class Decider:
         if not lease.holds(self.runtime.active(lease.tenant).revision, now) or not await asking.may(lease.revision):
             return None
         caller = asking.caller
+        asking.lent_until = self._lent(lease.action, lease.result, now, asking)
         payload = leased_payload(
             leans_on=lease.first,
             lease=lease.key,
@@ -107,7 +109,7 @@ class Decider:
             caller_ref=caller.ref,
             request_id=asking.request_id,
             dropped=dropped,
-            via=asking.via,
+            via=asking.told(),
         )
         append = Append(
             tenant=lease.tenant,
@@ -266,7 +268,9 @@ class Decider:
             about=about,
             action=f"gateway:{said.reason}",
             check=shape.gate,
-            failure=None if said.unknowable is None else CouldNotDecide("no-keys", said.unknowable),
+            failure=None
+            if said.unknowable is None
+            else CouldNotDecide(cast(Cause, said.unknowable[0]), said.unknowable[1]),
         )
 
     async def _answer(self, ask: Callable[[], _Question], asking: Asking, body: bytes | None = None) -> Decided:
@@ -292,6 +296,7 @@ class Decider:
             except CouldNotDecide as exc:
                 failure = exc
             stages.mark(at.OPA)
+            asking.lent_until = self._lent(question.action, result, str(question.input["now"]), asking)
             append = self._append(question, asking, result, failure)
             stages.mark(at.RECORD)
             try:
@@ -346,6 +351,13 @@ class Decider:
             rendered=inner,
         )
 
+    def _lent(self, action: str, result: dict[str, JSON] | None, now: str, asking: Asking) -> str | None:
+        """Until when the gateway that asks may keep an answer: an allow alone, and only where its gate says so."""
+        if asking.lend is None or result is None or result.get("verdict") != "allow":
+            return None
+        gate = self.runtime.active(asking.caller.tenant).catalogue.gate(action)
+        return asking.lend.until(now, result.get("valid_until")) if gate is not None and gate.lent else None
+
     async def _moved(self, stale: Stale, asking: Asking) -> None:
         """Look anew at what has moved, whoever of the workers moved it, before the question is put again."""
         caller = asking.caller
@@ -396,7 +408,7 @@ class Decider:
             request_id=asking.request_id,
             dropped=question.dropped,
             undecided={"cause": failure.cause, "detail": failure.detail} if failure else None,
-            via=asking.via,
+            via=asking.told(),
         )
         valid_until = result.get("valid_until") if result else None
         return Append(

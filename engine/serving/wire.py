@@ -179,6 +179,8 @@ class Protocol(HttpToolsProtocol):
         last = self.parser.should_upgrade()
         if last and any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in self.headers):
             self._stop(400, "a request that asks for another protocol has no body")
+        if self._other_coding():  # the parser says so only behind the head, when there is an answer to wait for
+            self._stop(400, "the last transfer coding of a request is chunked")
         super().on_headers_complete()
         if b"#" in self.url:  # uvicorn cuts it off, and what is behind; no request has it (RFC 9112 section 3.2)
             self.scope["raw_path"] += b"#"
@@ -187,6 +189,11 @@ class Protocol(HttpToolsProtocol):
         if last:
             self.cycle.keep_alive = False
             self._ended = True
+
+    def _other_coding(self) -> bool:
+        """Whether the body of a request would end nobody knows where (RFC 9112 section 6.3)."""
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        return bool(codings) and codings[-1].rpartition(b",")[2].strip(b" \t").lower() != b"chunked"
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""

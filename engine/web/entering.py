@@ -13,7 +13,7 @@ from engine.entries.sessions import LONGEST_TICKET
 from engine.errors import NotFound
 from engine.web.forms import fields, one
 from engine.web.pages import STATIC, PageRoute, page
-from engine.web.visitor import COOKIE, keep, keep_locale, same_origin
+from engine.web.visitor import COOKIE, RETURN_COOKIE, keep, keep_locale, same_origin
 from engine.web.words import locales
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -69,7 +69,8 @@ async def leave(request: Request) -> Response:
     """Forget the session on this machine."""
     same_origin(request)
     response = page(request, "left.html")
-    response.delete_cookie(COOKIE, path="/learn")
+    for name in (COOKIE, RETURN_COOKIE):
+        response.delete_cookie(name, path="/learn")
     return response
 
 

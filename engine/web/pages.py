@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from engine.api import problems
 from engine.errors import BadRequest, Conflict, MusterError, TooSoon
 from engine.web.markdown import inline
-from engine.web.visitor import keep, words_of
+from engine.web.visitor import keep, keep_return, words_of
 from engine.web.words import locales
 
 STATIC = Path(__file__).with_name("static")
@@ -44,6 +44,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     """A page in the reader's language."""
     words = getattr(request.state, "words", None) or words_of(request)
     values.setdefault("signed_in", hasattr(request.state, "renewed"))
+    values.setdefault("back", getattr(request.state, "back", None))
     text = _TEMPLATES.get_template(template).render(t=words, locales=locales(), here=str(request.url.path), **values)
     return HTMLResponse(text, status_code=status, headers=dict(HEADERS))
 
@@ -66,6 +67,7 @@ class PageRoute(APIRoute):
             renewed = getattr(request.state, "renewed", None)
             if renewed is not None:
                 keep(request, response, renewed)
+            keep_return(request, response)
             return response
 
         return handle

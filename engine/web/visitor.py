@@ -8,14 +8,17 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 
+from engine.access.returning import LIFE_MS, PARAMETER, looks_like
 from engine.api.services import Call, authenticated, services
 from engine.entries.sessions import Session
 from engine.errors import Forbidden, Unauthenticated
 from engine.training.overview import Overview
 from engine.web.words import Words, choose
+from ledger import instants
 from ledger.model import JSON, Person
 
 COOKIE = "muster_session"
+RETURN_COOKIE = "muster_return"
 LOCALE_COOKIE = "muster_locale"
 _YEAR_SECONDS = 31_536_000
 _HOURS_SECONDS = 8 * 3600
@@ -61,11 +64,35 @@ async def visitor(request: Request) -> Visitor:
     assert isinstance(directory, dict)
     words = words_of(request, directory)
     request.state.words = words
+    request.state.back = _back(request, caller.tenant, person)
     request.state.renewed = await found.sessions.renew(caller)
     return Visitor(call, person, words)
 
 
 Learner = Annotated[Visitor, Depends(visitor)]
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Where the reader came from, and may go back to: an address of theirs at a host that a route names."""
+
+    href: str
+
+    @property
+    def host(self) -> str:
+        """What of it is shown."""
+        return urlsplit(self.href).netloc
+
+
+def _back(request: Request, tenant: str, person: Person) -> Back | None:
+    """The way back that a gateway has signed for this reader: the page's own, else the one that was kept."""
+    found = services(request)
+    now_ms = instants.parse(found.runtime.now(tenant))
+    for word in (request.query_params.get(PARAMETER), request.cookies.get(RETURN_COOKIE)):
+        address = None if word is None else found.returns.address(tenant, person, word, now_ms)
+        if address is not None:
+            return Back(address)
+    return None
 
 
 def words_of(request: Request, directory: dict[str, JSON] | None = None) -> Words:
@@ -94,6 +121,18 @@ def keep(request: Request, response: Response, session: Session) -> None:
     secure = services(request).runtime.settings.base_url.startswith("https://")
     response.set_cookie(
         COOKIE, session.secret.text, max_age=_HOURS_SECONDS, httponly=True, samesite="lax", secure=secure, path="/learn"
+    )
+
+
+def keep_return(request: Request, response: Response) -> None:
+    """Remember the way back through the lesson, also for who has to sign in first: whose it is, is looked at when it is
+    used."""
+    word = request.query_params.get(PARAMETER)
+    if word is None or not looks_like(word):
+        return
+    secure = services(request).runtime.settings.base_url.startswith("https://")
+    response.set_cookie(
+        RETURN_COOKIE, word, max_age=LIFE_MS // 1000, httponly=True, samesite="lax", secure=secure, path="/learn"
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
+from engine.access.returning import PARAMETER
 from engine.bundling.gateways import Gateway
 from ledger.model import JSON
 
@@ -88,26 +89,23 @@ def undecided(decision_id: str | None, cause: str, detail: str, cors: Fields = (
     return replace(answer, cause=cause)
 
 
-def elsewhere(answer: Answer, denials: Sequence[JSON], base: str, said: Gateway) -> Answer:
+def elsewhere(answer: Answer, denials: Sequence[JSON], base: str, said: Gateway, back: str | None) -> Answer:
     """A denial as a browser takes it: to the remedy, if that is at a host of the list; else the denial as it is.
 
-    nginx takes no redirect from here: it is told the address with the 403, and its configuration makes the redirect.
+    `back` is the word for the way back, which only our own pages can read. nginx takes no redirect from here: it is
+    told the address with the 403, and its configuration makes the redirect.
     """
     for denial in denials:
         href = _link(_table(_table(denial).get("remedy")), base)
         if href is None or urlsplit(href).netloc not in said.remedy_hosts:
             continue
+        if back is not None and href.startswith(f"{base}/"):
+            href += f"{'&' if '?' in href else '?'}{PARAMETER}={back}"
         if said.gateway == "nginx":
             return replace(answer, headers=(*answer.headers, ("Location", href)))
         kept = tuple(each for each in answer.headers if each[0] != "Content-Type")
         return replace(answer, status=303, headers=(*kept, ("Location", href)), body=b"")
     return answer
-
-
-def prefers_html(accept: Sequence[bytes]) -> bool:
-    """Whether an Accept header asks for a page: a browser's does, a program's does not. Weights are not looked at."""
-    kinds = [part.partition(b";")[0].strip().lower() for line in accept for part in line.split(b",")]
-    return b"text/html" in kinds and b"application/json" not in kinds and b"application/problem+json" not in kinds
 
 
 def _problem(status: int, problem: dict[str, JSON], headers: Fields, decision_id: str | None, outcome: str) -> Answer:

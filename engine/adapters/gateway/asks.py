@@ -6,12 +6,13 @@ has to hold exactly one value: whatever else says something similar may come fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from engine.adapters.gateway.routes import Headers
+from engine.bundling import hosts
 from ledger.model import JSON
 
 PREFIX: Final = b"/v1/forward-auth"
@@ -53,6 +54,13 @@ _BY_HEADERS: Final[Mapping[str, _Told]] = {
     "caddy": _FORWARDED,
     "traefik": _FORWARDED,
 }
+
+
+def told_by(kind: str) -> tuple[str, ...]:
+    """The headers that a gateway of this kind tells a request by, besides the ask's own method, address and host."""
+    told = _BY_HEADERS.get(kind)
+    names = () if told is None else (told.method, told.host, told.target)
+    return tuple(name.decode() for name in names if name != b"host")
 
 
 def of_http(kind: str, method: str, path: bytes, query: bytes, headers: Headers) -> Ask | Unclear:
@@ -101,9 +109,21 @@ def _host(value: bytes) -> bool:
     return 0 < len(value) <= _LONGEST_HOST and all(33 <= c <= 126 and c != 44 for c in value)
 
 
+def address(ask: Ask, named: Container[str]) -> str | None:
+    """Where the request was sent, as whoever sent it can go there again; None for a host that no route names.
+
+    Without a host of its own a route takes whatever a client writes there, and nobody is to be led to that.
+    """
+    if hosts.canonical(ask.host) not in named:
+        return None
+    schemes = [value for name, value in ask.headers if name == b"x-forwarded-proto"]
+    scheme = "http" if schemes == [b"http"] else "https"
+    return f"{scheme}://{ask.host.lower()}{ask.target.decode('latin-1')}"
+
+
 def described(ask: Ask) -> dict[str, JSON]:
     """How a record names what was asked about: whoever has the gateway's own log finds it by the target's SHA-256.
 
-    The target itself may name people, whom an erasure would not find in it.
+    The target itself may name people, whom an erasure would not find in it; and a host that is none is anybody's text.
     """
-    return {"host": ask.host, "method": ask.method, "target": sha256(ask.target).hexdigest()}
+    return {"host": hosts.canonical(ask.host), "method": ask.method, "target": sha256(ask.target).hexdigest()}

@@ -13,6 +13,7 @@ from engine.access.users import Users
 from engine.adapters.gateway.profiles import Profile
 from engine.adapters.gateway.routes import Headers, plain
 from engine.decide.request import Entity
+from ledger import instants
 from ledger.model import JSON
 
 _NAME: Final = re.compile(r"[!-+\--~](?:[ -+\--~]{0,253}[!-+\--~])?")
@@ -23,10 +24,11 @@ Claims: TypeAlias = Mapping[str, JSON]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A subject, and how a record names what says so."""
+    """A subject, how a record names what says so, and when that ends by its own word (milliseconds since 1970)."""
 
     subject: Entity
     identity: dict[str, JSON]
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def _believed(result: jwt.Verified | jwt.Refused) -> Known | Nobody:
     if isinstance(result, jwt.Refused):
         return Nobody("bad_identity", result.detail)
     subject = Entity(type=result.subject_type, id=result.subject_id)
-    return Known(subject=subject, identity=result.evidence())
+    return Known(subject=subject, identity=result.evidence(), until_ms=instants.parse(result.expires_at))
 
 
 def _bearer(values: Sequence[bytes]) -> str | Nobody:

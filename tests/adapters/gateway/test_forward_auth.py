@@ -278,11 +278,13 @@ def test_a_browser_is_sent_to_the_remedy(edge: Edge) -> None:
     browser = [("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")]
     got = edge.ask("caddy", "bob", method="GET", target=page, more=browser)
     assert (got.status, got.body) == (303, b"")
-    assert got.header("Location") == f"{edge.service.url}/learn/modules/secure-data-export"
+    lesson = f"{edge.service.url}/learn/modules/secure-data-export?return="
+    assert (got.header("Location") or "").startswith(lesson)
     assert edge.record(got.decision)["answer"]["allow"] is False
     assert json.loads(got.header("Muster-Problem") or "")["status"] == 403
     told = edge.ask("nginx", "bob", method="GET", target=page, more=browser)
-    assert (told.status, told.header("Location")) == (403, got.header("Location")), "nginx makes the redirect itself"
+    assert told.status == 403, "nginx makes the redirect itself"
+    assert (told.header("Location") or "").startswith(lesson)
     other = edge.ask("haproxy", "bob", method="GET", target=page, more=browser)
     assert (other.status, other.header("Location")) == (403, None), "it is no host of its list"
     assert edge.ask("caddy", "bob", more=[TICKET, *browser]).status == 403, "the route does not say so"
