@@ -39,9 +39,11 @@ def opa_binary() -> str:
 
 def environment(home: Path, listen: str) -> dict[str, str]:
     """Of every `muster` command: this home, and nothing of the caller's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
+    ours = ("MUSTER_", "PYTHONDONTWRITEBYTECODE")  # an installed Muster is compiled, and not anew at each start
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {
         **kept,
+        "PYTHONPYCACHEPREFIX": str(ROOT / "build" / "pycache"),
         "MUSTER_HOME": str(home),
         "MUSTER_LISTEN": listen,
         "MUSTER_OPA_BIN": opa_binary(),

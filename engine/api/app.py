@@ -6,12 +6,20 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.access.discovery import Way
-from engine.access.keysets import KeySets
-from engine.api import authzen, credentials, decisions, gateway, learning, ledger, operations, people, problems, upkeep
+from engine.api import (
+    assertions,
+    authzen,
+    credentials,
+    decisions,
+    learning,
+    ledger,
+    operations,
+    people,
+    problems,
+    upkeep,
+)
+from engine.api.envelope import Envelope
 from engine.api.gateway import Gateways
-from engine.api.hot import HotLane
-from engine.api.reading import Envelope
 from engine.api.services import OPERATOR_SCOPE, Services
 from engine.runtime import Runtime
 from engine.web import entering, lessons, taking, training
@@ -20,6 +28,12 @@ from engine.web import ledger as ledger_pages
 
 def create_app(runtime: Runtime) -> FastAPI:
     """The HTTP application over a runtime that has been started."""
+    found = Services.of(runtime)
+    return application(found, Gateways.of(found))
+
+
+def application(found: Services, gateways: Gateways) -> FastAPI:
+    """The same over parts that are there already."""
     app = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
@@ -29,23 +43,15 @@ def create_app(runtime: Runtime) -> FastAPI:
         version="1",
         redirect_slashes=False,
     )
-    found = app.state.services = Services.of(runtime)
-    # Plain HTTP is for an issuer on this machine alone, and the build takes no other: see engine.bundling.gateways.
-    way = Way(ca_file=runtime.settings.issuer_ca, plain_http_on_loopback=True)
-    app.state.gateways = Gateways(found, KeySets(way))
+    app.state.services, app.state.gateways = found, gateways
     authzen.install(app, found)
     problems.install(app)
-    for room in (decisions, authzen, gateway, people, learning, credentials, ledger, upkeep, operations):
+    for room in (decisions, authzen, assertions, people, learning, credentials, ledger, upkeep, operations):
         app.include_router(room.router)
     for pages in (entering, training, lessons, taking, ledger_pages):
         app.include_router(pages.router)
     app.add_middleware(Envelope)
     return app
-
-
-def served(app: FastAPI) -> ASGIApp:
-    """The application with the hot lane in front of it."""
-    return HotLane(app, app.state.services, app.state.gateways)
 
 
 class OperatorSocket:

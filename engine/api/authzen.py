@@ -14,9 +14,10 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from engine.adapters.authzen import bodies, reading
 from engine.adapters.authzen.metadata import EVALUATION, EVALUATIONS, JWKS, SEARCHES, SECONDS, WELL_KNOWN, Metadata
 from engine.api import evaluating
+from engine.api.calls import Authenticated
 from engine.api.reading import StrictQuery, documented, json_value
 from engine.api.searching import Searches
-from engine.api.services import Authenticated, Services
+from engine.api.services import Services
 from engine.errors import NotFound
 
 router = APIRouter(dependencies=[StrictQuery], tags=["AuthZEN"])

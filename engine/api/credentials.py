@@ -11,8 +11,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from engine.api.calls import Authenticated, services
 from engine.api.reading import Body, StrictQuery, body, documented
-from engine.api.services import Authenticated, services
 from engine.credentials.badges import CONTEXTS
 from engine.credentials.issuer import MOST_BYTES, tenant_of
 from engine.credentials.statements import Statements

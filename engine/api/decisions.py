@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from engine.api import deciding
+from engine.api.calls import Authenticated
 from engine.api.reading import Body, Identifier, StrictQuery, body, documented
-from engine.api.services import Authenticated
 from engine.decide import joined
 from engine.decide.request import Entity, Request
 from engine.errors import Gone, NotFound, Unavailable

@@ -13,13 +13,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from fastapi import APIRouter, Request
 from starlette.types import Scope
 
 from engine.access.caller import Caller, Principal
 from engine.access.certificate import ClientCertificate, presented
+from engine.access.discovery import Way
 from engine.access.keysets import KeySets, NoKeys
 from engine.access.users import Users
 from engine.adapters.gateway import answers, asks, keeping, paths, subjects
@@ -39,7 +39,6 @@ from engine.errors import (
     BadRequest,
     Forbidden,
     MusterError,
-    NotFound,
     Overloaded,
     SetupError,
     TooMany,
@@ -54,7 +53,6 @@ from ledger import instants
 from ledger.errors import LedgerError
 from ledger.model import JSON, Person
 
-router = APIRouter(tags=["gateways"])
 KEY_HEADER: Final = b"muster-gateway-key"
 ROLE: Final = "gateway"
 _FOR_THE_RECORD: Final = 0.15
@@ -64,15 +62,6 @@ _OF_GATEWAY: Final = ("gateway", "credential")
 _LOOK_SECONDS: Final = 1.0
 _FIRST_SECONDS: Final = 3.0
 _log = logging.getLogger(__name__)
-
-
-@router.get("/tenants/{tenant}/jwks.json", summary="The keys of a tenant's assertions")
-async def keys(request: Request, tenant: str) -> dict[str, Any]:
-    """For backends behind a gateway, which verify `Muster-Assertion`; a JWKS (RFC 7517), for anybody."""
-    gateways: Gateways = request.app.state.gateways
-    if tenant not in gateways.found.runtime.tenants():
-        raise NotFound(f"there is no tenant {tenant}")
-    return {"keys": [gateways.assertions(tenant).signer.jwk]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +90,12 @@ class Gateways:
     users: Users = field(init=False)
     _compiled: Compiled = field(default_factory=Compiled)
     _assertions: dict[str, Assertions] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Services) -> Gateways:
+        """Those of a process; issuers' keys are fetched over the network from now on."""
+        # Plain HTTP is for an issuer on this machine alone, and the build takes no other: see engine.bundling.gateways.
+        return cls(found, KeySets(Way(ca_file=found.runtime.settings.issuer_ca, plain_http_on_loopback=True)))
 
     def __post_init__(self) -> None:
         self.users = Users(self.keysets)

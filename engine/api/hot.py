@@ -19,9 +19,9 @@ from engine.adapters.authzen.metadata import EVALUATION, EVALUATIONS
 from engine.adapters.gateway import answers
 from engine.adapters.gateway.answers import Answer
 from engine.adapters.gateway.asks import PREFIX
-from engine.api import deciding, evaluating, problems
+from engine.api import deciding, evaluating, health, problems
+from engine.api.envelope import BODY_LIMIT, request_id_of
 from engine.api.gateway import Gateways
-from engine.api.reading import BODY_LIMIT, request_id_of
 from engine.api.services import OPERATOR_SCOPE, Services, authenticated
 from engine.decide.asking import Asking, Decided
 from engine.decide.request import Entity, Request
@@ -91,6 +91,10 @@ class HotLane:
         path: bytes = scope.get("raw_path") or b""
         if path.startswith(PREFIX) and path[len(PREFIX) : len(PREFIX) + 1] in (b"", b"/", b"*", b"?", b"#"):
             await self._ask(scope, send)
+            return
+        if path in _HEALTH and scope["method"] == "GET" and not scope["query_string"]:
+            said = _HEALTH[path](self._found)
+            await _send(send, said.status_code, said.raw_headers, bytes(said.body), request_id_of(scope))
             return
         lane, limit = self._lanes.get(path, (None, 0))
         if lane is None or scope["method"] != "POST" or scope["query_string"] or OPERATOR_SCOPE in scope:
@@ -292,6 +296,7 @@ def _replayed(messages: list[Message], receive: Receive) -> Receive:
     return again
 
 
+_HEALTH: Final = {b"/healthz": health.alive, b"/readyz": health.ready}
 _JSON: Final = [(b"content-type", b"application/json")]
 
 

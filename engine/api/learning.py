@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
+from engine.api.calls import Authenticated
 from engine.api.reading import Body, Identifier, Instant, Name, StrictQuery, Text, body, documented
-from engine.api.services import Authenticated
 from engine.errors import BadRequest, FieldError
 from engine.training import lessons
 from engine.training.overview import told

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from engine.api.calls import Authenticated, call, services
 from engine.api.reading import Body, Identifier, Name, StrictQuery, Text, body, documented
-from engine.api.services import Authenticated, call, services
 from engine.entries.copies import Copies
 from engine.errors import BadRequest, FieldError, Forbidden, NotFound
 from engine.publishing.keys import read_key

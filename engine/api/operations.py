@@ -9,11 +9,11 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from engine.access import tokens
-from engine.api import problems
+from engine.api import health
+from engine.api.calls import Authenticated, services
 from engine.api.reading import Body, StrictQuery, Text, body, documented
-from engine.api.services import Authenticated, services
 from engine.observing.metrics import MEDIA_TYPE
-from ledger.model import JSON, Entry, Receipt
+from ledger.model import Entry, Receipt
 
 router = APIRouter(dependencies=[StrictQuery], tags=["operations"])
 
@@ -102,21 +102,16 @@ async def adjust_clock(request: Request, wanted: Annotated[ClockBody, Depends(bo
     return {"entry": receipt.id, "index": receipt.index, "at": receipt.at}
 
 
-@router.get("/healthz", summary="Is this process alive?")
-async def alive() -> dict[str, Any]:
+@router.get("/healthz", summary="Is this process alive?", response_model=None)
+async def alive(request: Request) -> JSONResponse:
     """Alive: says nothing about deciding."""
-    return {"status": "alive"}
+    return health.alive(services(request))
 
 
 @router.get("/readyz", summary="Can this service decide now?", response_model=None)
-async def ready(request: Request) -> JSONResponse | dict[str, Any]:
+async def ready(request: Request) -> JSONResponse:
     """Ready, or a 503 that says what is missing; `alarms` of a fork stand in both, and do not stop decisions."""
-    found = services(request)
-    missing = found.runtime.not_ready()
-    alarms: list[JSON] = [alarm.described() for alarm in found.witnesses.alarms.all()]
-    if missing is None:
-        return {"status": "ready", "alarms": alarms}
-    return problems.document(503, "not-ready", "Not able to decide now", missing, alarms=alarms)
+    return health.ready(services(request))
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

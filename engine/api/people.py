@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field, model_validator
 
+from engine.api.calls import Authenticated
 from engine.api.decisions import DecisionBody
 from engine.api.reading import (
     Body,
@@ -21,7 +22,7 @@ from engine.api.reading import (
     raw,
     validate,
 )
-from engine.api.services import Authenticated, authenticated
+from engine.api.services import authenticated
 from engine.errors import BadRequest, FieldError, Forbidden
 from engine.training.imports import MOST_BYTES, MOST_ROWS, read_csv
 from ledger.model import JSON, Person

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from typing import TYPE_CHECKING
+
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from engine import errors
 from engine.api.limits import retry_after
 from ledger.errors import LedgerError
 from ledger.model import JSON
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "1"
@@ -78,6 +82,7 @@ def fault(error: Exception) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Make every error of the application a problem document."""
+    from fastapi.exceptions import RequestValidationError  # whoever answers without the application has none
 
     @app.exception_handler(errors.MusterError)
     async def _ours(_: Request, error: errors.MusterError) -> JSONResponse:

@@ -17,7 +17,8 @@ from engine.adapters.authzen import answers, search, stored
 from engine.adapters.authzen.pages import LONGEST_ID, Position, Tokens
 from engine.adapters.authzen.reading import Search
 from engine.api import deciding
-from engine.api.services import Call, Services
+from engine.api.calls import Call
+from engine.api.services import Services
 from engine.decide.request import Request
 from engine.errors import BadRequest, Overloaded, Undecided
 from ledger import canonical

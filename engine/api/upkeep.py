@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
+from engine.api.calls import Authenticated
 from engine.api.reading import Body, Identifier, StrictQuery, Text, body, documented
-from engine.api.services import Authenticated
 from engine.entries.copies import Copies
 from engine.errors import BadRequest, Conflict, FieldError
 from engine.runtime import Runtime

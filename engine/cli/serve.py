@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -14,9 +15,6 @@ import uvloop
 from engine.access.caller import Principal, operator
 from engine.cli.client import find_opa
 from engine.cli.output import UNAVAILABLE, YES, progress
-from engine.cli.setup import build_and_store, make_home
-from engine.entries.tokens import Tokens
-from engine.entries.writer import Once, Writer
 from engine.home import Home, HomeLock, write_private
 from engine.opa.binary import OpaBinary
 from engine.runtime import DEFAULT_TENANT, Runtime
@@ -30,6 +28,8 @@ def serve(settings: Settings, *, demo: bool, workers: int | None) -> int:
     has changed, and leaves tokens for a day in `demo.env`. `workers` is over what is configured."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     count = workers or settings.workers
+    if count == 1:
+        gc.disable()  # until there is something to answer: hardly anything that a start makes is garbage
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if count == 1 else None) as runner:
         return runner.run(_serve(settings, demo=demo, workers=count))
 
@@ -44,6 +44,8 @@ async def _serve(settings: Settings, *, demo: bool, workers: int) -> int:
         certificates = Certificates.load(settings.tls)
     opa = find_opa(settings)
     if demo and not home.exists():
+        from engine.cli.setup import make_home  # knows how sources are built
+
         progress(f"making a home in {home.path}")
         token, _ = await make_home(settings, opa)
         progress(f"the first admin token, shown once: {token}")
@@ -104,6 +106,8 @@ async def _prepare(runtime: Runtime) -> None:
 
 
 async def _activate_configured(runtime: Runtime) -> None:
+    from engine.cli.setup import build_and_store
+
     revision = build_and_store(runtime.settings, runtime.home, runtime.opa).revision
     if DEFAULT_TENANT not in runtime.tenants() or runtime.active(DEFAULT_TENANT).revision != revision:
         progress(f"activating revision {revision[:12]}, built from what is configured")
@@ -112,6 +116,9 @@ async def _activate_configured(runtime: Runtime) -> None:
 
 async def _leave_tokens(runtime: Runtime, settings: Settings) -> None:
     """Tokens for a day, one for each role that the demo plays."""
+    from engine.entries.tokens import Tokens
+    from engine.entries.writer import Once, Writer
+
     tokens = Tokens(Writer(runtime))
     caller = operator(DEFAULT_TENANT)
     lines = [f"export MUSTER_URL='{listening.url(settings)}'"]

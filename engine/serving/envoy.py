@@ -13,8 +13,8 @@ from engine.access.certificate import ClientCertificate, presented
 from engine.adapters.gateway import answers, envoy, messages
 from engine.adapters.gateway.answers import Answer
 from engine.adapters.gateway.asks import Ask, Unclear
+from engine.api.envelope import request_id_of
 from engine.api.gateway import KEY_HEADER, Credentials, Gateways
-from engine.api.reading import request_id_of
 from engine.home import Busy
 from engine.serving.certificates import Pair
 from engine.serving.renewing import Certificates

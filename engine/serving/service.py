@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -11,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.api.app import create_app, served
 from engine.api.gateway import Gateways
+from engine.api.hot import HotLane
 from engine.api.services import GATEWAY_SCOPE, OPERATOR_SCOPE, Services
 from engine.observing.metrics import Metrics
 from engine.runtime import Runtime
 from engine.serving import crowd
+from engine.serving.behind import Behind
 from engine.serving.crowd import Crowd
 from engine.serving.http import DRAIN_SECONDS, Listener, Server, config
 from engine.serving.renewing import Certificates
@@ -25,6 +27,8 @@ from engine.training.keeper import Keeper
 
 if TYPE_CHECKING:
     from grpc import aio
+
+_log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS = 1.0
 
@@ -44,14 +48,14 @@ async def serve(runtime: Runtime, sockets: Sockets, *, beside: bool, listening: 
 
     `beside`: whether this process also keeps time's entries, checkpoints and witnesses; one of a service's does.
     """
-    app = create_app(runtime)
+    found = Services.of(runtime)
+    gateways = Gateways.of(found)
+    behind = Behind(found, gateways)
     _settle_down()
-    found: Services = app.state.services
     listeners = _listeners(runtime.settings, sockets, lambda: found.metrics.refuse("connections"))
-    server = Server(config(served(app)), listeners)
+    server = Server(config(HotLane(behind, found, gateways)), listeners)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
-    gateways: Gateways = app.state.gateways
     await gateways.begin()
     envoy = await _for_envoy(runtime.settings, gateways, sockets.certificates)
     aside = (Keeper(found.attempts), found.checkpoints, found.witnesses) if beside else ()
@@ -62,20 +66,21 @@ async def serve(runtime: Runtime, sockets: Sockets, *, beside: bool, listening: 
     if runtime.settings.metrics_dir is not None:
         running.append(asyncio.create_task(_refresh(found.metrics)))
     told = asyncio.create_task(_tell(server, listening))
+    loading = asyncio.create_task(_load(behind, server))
     try:
         await server.serve(sockets=[each.socket for each in listeners])
     finally:
-        for task in (*running, told):
+        for task in (*running, told, loading):
             task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(*running, told, return_exceptions=True)
+            await asyncio.gather(*running, told, loading, return_exceptions=True)
         if envoy is not None:
             await envoy.stop(DRAIN_SECONDS)
         await gateways.keysets.close()
         found.metrics.close()
         if found.tracing is not None:
             await asyncio.to_thread(found.tracing.close)
-    return server.started
+    return server.started and not _failed(loading)
 
 
 async def _for_envoy(settings: Settings, gateways: Gateways, certificates: Certificates | None) -> aio.Server | None:
@@ -112,6 +117,7 @@ def _settle_down() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 async def _refresh(metrics: Metrics) -> None:
@@ -119,6 +125,23 @@ async def _refresh(metrics: Metrics) -> None:
     while True:
         metrics.refresh()
         await asyncio.sleep(_REFRESH_SECONDS)
+
+
+async def _load(behind: Behind, server: Server) -> None:
+    """Load the rest once somebody can be answered; a service without it ends."""
+    await server.listening.wait()
+    try:
+        await behind.load()
+    except Exception:
+        _log.exception("the application behind the decisions cannot be loaded")
+        server.stop()
+        raise
+    gc.freeze()
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    """Whether a task ended with an error."""
+    return task.done() and not task.cancelled() and task.exception() is not None
 
 
 async def _tell(server: Server, listening: Callable[[], None]) -> None:

@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 from fastapi import Depends, Request, Response
 
 from engine.access.caller import Caller
-from engine.api.services import Services, authenticated, services
+from engine.api.calls import services
+from engine.api.services import Services, authenticated
 from engine.errors import Forbidden, NotFound, Unauthenticated
 from engine.runtime import DEFAULT_TENANT
 from engine.web.visitor import words_of

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
-from engine.api.services import services
+from engine.api.calls import services
 from engine.entries.sessions import LONGEST_TICKET
 from engine.errors import NotFound
 from engine.web.forms import fields, one

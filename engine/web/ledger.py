@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
-from engine.api.services import services
+from engine.api.calls import services
 from engine.errors import BadRequest, Forbidden, MusterError, NotFound, Unauthenticated, Unavailable
 from engine.web import logview
 from engine.web.auditor import COOKIE, Auditor, Looking, admit, forget, keep

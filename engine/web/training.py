@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from engine.api.services import services
+from engine.api.calls import services
 from engine.content.module import Words as ModuleWords
 from engine.credentials.issuer import tenant_of
 from engine.errors import BadRequest, Forbidden, NotFound

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Response
 
 from engine.access.returning import LIFE_MS, PARAMETER, looks_like
-from engine.api.services import Call, authenticated, services
+from engine.api.calls import Call, services
+from engine.api.services import authenticated
 from engine.entries.sessions import Session
 from engine.errors import Forbidden, Unauthenticated
 from engine.training.overview import Overview

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.api.decisions import DecisionBody
+from engine.api.envelope import BODY_LIMIT
 from engine.api.hot import _Odd, _question
-from engine.api.reading import BODY_LIMIT, validate
+from engine.api.reading import validate
 from engine.decide.request import Request
 from engine.errors import BadRequest
 from ledger import strict

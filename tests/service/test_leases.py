@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from engine import runtime as running_runtime
-from engine.api.app import OperatorSocket, create_app, served
+from engine.api.app import OperatorSocket, create_app
+from engine.api.hot import HotLane
 from engine.decide import inputs
 from engine.decide.facts import gather
 from engine.decide.record import GATE
@@ -126,7 +127,7 @@ async def inside(home: Path, opa: OpaBinary, patch: pytest.MonkeyPatch) -> Async
         app = create_app(runtime)
         public, operator = (
             httpx.AsyncClient(transport=httpx.ASGITransport(lane), base_url="http://muster")
-            for lane in (served(app), OperatorSocket(app))
+            for lane in (HotLane(app, app.state.services, app.state.gateways), OperatorSocket(app))
         )
         async with public, operator:
             yield Inside(runtime, public, operator, clock)
