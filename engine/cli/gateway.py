@@ -207,7 +207,9 @@ def _check(arguments: argparse.Namespace, _: Settings) -> int:
         output.machine(report.document(found, kind, arguments.url))
     else:
         print("\n".join(report.table(found, kind)))
-    return output.NO if found.wrong else output.YES
+    if found.stopped:
+        output.progress(f"muster: {found.stopped}")
+    return output.NO if found.wrong else output.UNAVAILABLE if found.stopped else output.YES
 
 
 def _say(probe: str, number: int, total: int) -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import parser
-from engine.gateways.check import starting
+from engine.gateways.check import site, starting
 from engine.gateways.check.pdp import HttpPdp
 from engine.gateways.check.server import Server
 from engine.gateways.check.wire import Message, Reader
 from tests.gateways import certificates, checked, pages
 from tests.gateways.broken import BROKEN, Broken
 from tests.gateways.programs import PROFILES, short_folder
-from tests.gateways.wire import free_port
+from tests.gateways.wire import Client, free_port, request
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -219,6 +219,61 @@ def test_grpc_that_is_taken_for_http(installed: Path) -> None:
         done = checked.check(*words, "--over", "http")
     assert done.code == 3
     assert "somebody spoke HTTP/2 there: for Envoy over gRPC, --over grpc" in done.told
+
+
+class Half(Odd):
+    """A gateway in a few lines: it asks about each request and hands it on, and after some of them it hangs."""
+
+    def __init__(self, backend: int, pdp: int, good: int, *, asking: bool) -> None:
+        super().__init__(b"")
+        self.ways, self.good, self.asking = (backend, pdp), good, asking
+
+    def answer(self, connection: socket.socket, reader: Reader, message: Message) -> bool:
+        """One request, without its body."""
+        self.heard.append(message)
+        if len(self.heard) > self.good:
+            reader.until_closed()
+            return False
+        backend, pdp = self.ways
+        with Client(("127.0.0.1", pdp)) as ask:
+            told = (
+                ("X-Original-URI", message.target),
+                ("X-Original-Method", message.method),
+                ("Muster-Gateway-Key", "k"),
+            )
+            ask.send(request("/v1/forward-auth", *told, *message.lines[1:], host=message.get("host")))
+            answer = ask.answer()
+        if answer.status == 200 or not self.asking:
+            own = (("Muster-Decision-Id", "Muster-Assertion"), ())[not self.asking]
+            copied = [(name, value) for name in own for value in answer.all(name)]
+            with Client(("127.0.0.1", backend)) as app:
+                app.send(
+                    request(
+                        message.target, *copied, *message.lines[1:], method=message.method, host=message.get("host")
+                    )
+                )
+                answer = app.answer()
+        connection.sendall(answer.raw + b"\r\n\r\n" + answer.body)
+        return False
+
+
+@pytest.mark.parametrize(("asking", "code"), [(True, 3), (False, 1)], ids=["right so far", "wrong before"])
+def test_a_gateway_that_hangs(asking: bool, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check ends: with 3 and why, or with 1 and what had been found before; the rest is said to be not looked at."""
+    monkeypatch.setattr(site, "SECONDS", 0.5)
+    backend, pdp = free_port(), free_port()
+    there = Half(backend, pdp, 4, asking=asking)
+    try:
+        words = ["--backend", f"127.0.0.1:{backend}", "--pdp", f"127.0.0.1:{pdp}", "--json"]
+        done = checked.check(f"http://127.0.0.1:{there.port}", *words)
+    finally:
+        there.stop()
+    assert done.code == code, done.stdout
+    assert "it hangs" in done.told
+    assert "it hangs" in done.document["stopped"]
+    assert done.document["ok"] is False
+    assert done.probes["targets"]["result"] == "skipped"
+    assert done.probes["allowed"]["result"] == ("ok" if asking else "wrong")
 
 
 def test_the_table(installed: Path) -> None:

@@ -47,15 +47,14 @@ class Backend(Server):
         self.start()
 
     def answer(self, connection: socket.socket, reader: Reader, message: Message) -> bool:
-        """Tell what came."""
-        upgraded = (message.get("upgrade") or "").lower() == "websocket"
-        if not upgraded:
-            message.body = reader.body(message)
+        """Tell what came. It has arrived when its head is there, whatever becomes of its body."""
         with self.lock:
             self.seen.append(Seen(message))
+        upgraded = "websocket" in [value.lower() for value in message.all("upgrade")]
         if upgraded:
             self._echo(connection, reader, message)
             return False
+        message.body = reader.body(message)
         told: dict[str, Any] = {
             "method": message.method,
             "target": message.target,

@@ -91,7 +91,7 @@ def _not_here(site: Site, exchange: Exchange) -> str:
             f"{said}; Muster was asked and allowed it, and nothing came to the application at {where}: point the "
             "gateway's application there, and reload it"
         )
-    hint = _strange(site)
+    hint = _strange(site) or ("" if isinstance(site.pdp, HttpPdp) else " over gRPC (over HTTP: --over http)")
     return (
         f"{said}; nothing came to the application at {where}, and nobody asked at --pdp{hint}: is this the gateway's "
         "address (--host, --path)? Point its application at --backend and its ask at --pdp, and reload it"
@@ -100,11 +100,15 @@ def _not_here(site: Site, exchange: Exchange) -> str:
 
 def _strange(site: Site) -> str:
     """What came to the stand-in that was no ask."""
-    if isinstance(site.pdp, HttpPdp) and site.pdp.foreign:
+    if not isinstance(site.pdp, HttpPdp):
+        return ""
+    if site.pdp.foreign:
         return " in HTTP (somebody spoke HTTP/2 there: for Envoy over gRPC, --over grpc)"
-    if site.pdp.connections:
-        return " in HTTP (somebody connected there: for the check the ask is plain, not https)"
-    return ""
+    return (
+        " in HTTP (what came there was TLS, or something else: for the check the ask is plain)"
+        if site.pdp.garbled
+        else ""
+    )
 
 
 def _whom_else(site: Site, exchange: Exchange) -> None:

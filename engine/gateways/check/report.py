@@ -23,7 +23,12 @@ def table(report: Report, kind: str | None) -> Iterator[str]:
     others = f"; {report.others} of others were not judged" if report.others else ""
     asks = f"{report.asked} asks, " if report.asked else ""
     yield f"{asks}{report.arrived} requests arrived{others}"
-    yield f"WRONG: {', '.join(wrong)}" if wrong else "every request that arrived had its own decision"
+    if wrong:
+        yield f"WRONG: {', '.join(wrong)}"
+    if report.stopped:
+        yield f"not all could be looked at: {report.stopped}"
+    elif not wrong:
+        yield "every request that arrived had its own decision"
 
 
 def _faults(result: Result, kind: str | None) -> Iterator[str]:
@@ -39,7 +44,8 @@ def document(report: Report, kind: str | None, url: str) -> dict[str, Any]:
     return {
         "gateway": url,
         "kind": kind,
-        "ok": not report.wrong,
+        "ok": not report.wrong and not report.stopped,
+        "stopped": report.stopped or None,
         "asks": report.asked,
         "arrived": report.arrived,
         "others": report.others,

@@ -159,7 +159,7 @@ def each(site: Site) -> Iterator[Found]:
                 except (ValueError, OSError):
                     return  # the gateway ended the connection: what it still owes, `denied` has seen
             yield from arrivals(site, exchange)
-            if exchange.asks and exchange.answer is not None and exchange.answer.get("connection") == "close":
+            if exchange.asks and exchange.answer is not None and "close" in exchange.answer.all("connection"):
                 return
 
 

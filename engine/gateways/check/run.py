@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from engine.errors import Unavailable
 from engine.gateways.check import answers, asks, beginning, headers, keeping, pdp, requests
 from engine.gateways.check.judging import Found, Probe, Result, about, arrivals, arrived, shut
 from engine.gateways.check.site import Exchange, Site, without_port
@@ -24,6 +25,8 @@ class Report:
     arrived: int
     others: int
     """Requests that arrived and were not of this run."""
+    stopped: str = ""
+    """Why not everything could be looked at."""
 
     @property
     def wrong(self) -> bool:
@@ -113,21 +116,27 @@ def check(site: Site, over: str, say: Say) -> Report:
 
 
 def looked(site: Site, probes: Sequence[Probe], say: Say, why_not: Callable[[Probe], str]) -> Report:
-    """What each probe finds; `why_not` says why one is not looked at."""
-    results = []
+    """What each probe finds; `why_not` says why one is not looked at. A gateway that hangs or goes ends it."""
+    results, stopped = [], ""
     for number, probe in enumerate(probes, 1):
-        result = Result(probe.name, probe.title, why_not(probe))
-        if not result.skipped:
-            say(probe.name, number, len(probes))
+        result = Result(probe.name, probe.title, f"not looked at: {stopped}" if stopped else why_not(probe))
+        results.append(result)
+        if result.skipped:
+            continue
+        say(probe.name, number, len(probes))
+        try:
             for found in probe.look(site):
                 result.add(found)
-        results.append(result)
+        except Unavailable as exc:
+            stopped = str(exc)
+            result.skipped = "" if result.seen else f"not looked at to its end: {stopped}"
     came = site.seen_from(0)
     return Report(
         results=tuple(results),
         asked=len(site.pdp.plans),
         arrived=len(came),
         others=len(site.backend.seen) - len(came),
+        stopped=stopped,
     )
 
 

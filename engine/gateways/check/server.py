@@ -24,6 +24,8 @@ class Server:
         self.host, self.port = host, port
         self.lock = threading.Lock()
         self.connections = 0
+        self.garbled = 0
+        """Connections over which something came that is no HTTP."""
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
 
@@ -87,7 +89,7 @@ class Server:
                 self._open.add(connection)
                 self.connections += 1
             reader = Reader(connection.recv)
-            while (message := reader.head()) is not None:
+            while (message := self._head(reader)) is not None:
                 if not self.answer(connection, reader, message):
                     break
         with self.lock:
@@ -95,6 +97,13 @@ class Server:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
         connection.close()
+
+    def _head(self, reader: Reader) -> Message | None:
+        try:
+            return reader.head()
+        except ValueError:
+            self.garbled += 1
+            return None
 
     def answer(self, connection: socket.socket, reader: Reader, message: Message) -> bool:
         """Answer one request, whose head has been read; whether the connection goes on."""

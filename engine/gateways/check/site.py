@@ -26,6 +26,7 @@ SECONDS: Final = 10.0
 """Within which a gateway answers whatever it is sent."""
 MARK: Final = "X-Check-Mark"
 _UNHEARD: Final = 3
+_ALL_UNHEARD: Final = 12
 
 
 def without_port(host: str) -> str:
@@ -90,6 +91,7 @@ class Site:
     """The arrival that each decision was for."""
     judged: list[Seen] = field(default_factory=list)
     _unheard: int = 0
+    _all_unheard: int = 0
     _sent: int = 0
 
     @property
@@ -165,10 +167,11 @@ class Site:
         exchange.asks = [ask for ask in self.asks_from(asked) if self._ours(ask.message, marked=self.asks_marked)]
         exchange.seen = self.seen_from(seen)
         self._unheard = self._unheard + 1 if exchange.late else 0
-        if self._unheard >= _UNHEARD:
+        self._all_unheard += exchange.late
+        if self._unheard >= _UNHEARD or self._all_unheard >= _ALL_UNHEARD:
             raise Unavailable(
-                f"the gateway left {_UNHEARD} requests after one another without an answer for {SECONDS:.0f} s each "
-                f"({exchange.method} {exchange.target}): it hangs"
+                f"the gateway left {self._all_unheard} requests without an answer for {SECONDS:.0f} s each, "
+                f"{exchange.method} {exchange.target} the last: it hangs"
             )
 
     def asks_from(self, first: int) -> list[Ask]:
