@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+JOBS ?= 3
 export MUSTER_HOME ?= $(CURDIR)/.muster
 
 help: ## this list
@@ -16,9 +17,10 @@ run: .venv ## set everything up and serve on http://127.0.0.1:8080
 demo: .venv ## drive the running service through the whole story
 	@.venv/bin/python -m tests.demo.drive
 
-test: .venv ## set up what the tests need, and run them all
+test: .venv ## set up what the tests need, and run them all: JOBS files at a time (3), then what measures time, alone
 	@tests/need.sh
-	@.venv/bin/pytest
+	@.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone"
+	@.venv/bin/pytest -q -m alone $$(grep -rlE 'mark\.alone' --include='test_*.py' tests)
 
 check: .venv ## format, lint, types, rules, content
 	.venv/bin/ruff format --check .

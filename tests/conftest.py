@@ -9,7 +9,28 @@ import pytest
 
 from engine.opa import binary
 
+# These files take longest: where several processes share the suite they begin with them, so that none comes last.
+_LONG = (
+    "service/test_killed",
+    "upkeep/test_backup",
+    "gateways/test_muster",
+    "web/test_path",
+    "service/test_reads",
+    "publishing/test_witnesses",
+    "serving/test_workers",
+    "serving/test_witnesses",
+    "adapters/gateway/test_fuzz",
+    "publishing/test_matrix",
+    "bundling/test_build",
+    "thirdparty/",
+)
+
 pytest.register_assert_rewrite("tests.ledger.builders", "tests.ledger.store_suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(tuple(f"tests/{file}" for file in _LONG)))
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,7 @@ def test_a_key_that_is_new_is_found(way: Way, provider: Provider) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.alone
 def test_a_flood_of_unknown_keys_costs_one_fetch(way: Way, provider: Provider) -> None:
     """10,000 tokens while the provider is slow: a good token waits for none of them, and few fetches are made."""
 

@@ -210,6 +210,7 @@ def test_keys_change_without_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
         held.close()
 
 
+@pytest.mark.alone
 def test_a_flood_of_unknown_keys_is_fetched_seldom() -> None:
     """Whoever names keys that are not there makes nobody fetch more than every ten seconds, and waits for nothing."""
     with JWKS() as server:

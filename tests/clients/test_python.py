@@ -119,6 +119,7 @@ def test_garbage_is_undecided_for_the_other_calls(raw: RawServer, name: str) -> 
 
 
 @pytest.mark.parametrize("name", SLOW)
+@pytest.mark.alone
 def test_one_deadline_holds_for_all_of_a_call(raw: RawServer, name: str) -> None:
     """Also against a service that sends a byte now and then, with and without `await`."""
 
@@ -139,6 +140,7 @@ def test_one_deadline_holds_for_all_of_a_call(raw: RawServer, name: str) -> None
         assert 0.3 < time.monotonic() - began < 1.5
 
 
+@pytest.mark.alone
 def test_a_service_that_is_gone_is_undecided(new_service: Callable[[], Service]) -> None:
     """Stopped: within the timeout; killed: at once, also on a connection that was kept."""
     service = new_service().start()

@@ -98,6 +98,7 @@ def test_what_muster_never_says(gate: Gate, status: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "garbage", "silence"])
+@pytest.mark.alone
 def test_no_answer(gate: Gate, how: pdp.How) -> None:
     """503, soon; the application hears nothing, and the next request is answered."""
     begun = time.monotonic()
@@ -109,6 +110,7 @@ def test_no_answer(gate: Gate, how: pdp.How) -> None:
     assert gate.call().status == 200
 
 
+@pytest.mark.alone
 def test_nobody_there(gate: Gate) -> None:
     """Without Muster all is 503, with Retry-After where the gateway can; when it is back so is the application."""
     gate.die()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.demo import answers
 from tests.learning.learner import LESSON
@@ -16,6 +17,7 @@ from tests.service.running import Service, export
 LEARNERS = 200
 
 
+@pytest.mark.alone
 def test_two_hundred_learners_at_once(new_service: Callable[[], Service]) -> None:
     """No lost answer, no double result, no 5xx: every one saves item by item and hands in twice."""
     service = new_service().start()

@@ -126,6 +126,7 @@ def test_what_failed_alone_is_quarantined(evaluator: Evaluator) -> None:
     run(evaluator, work)
 
 
+@pytest.mark.alone
 def test_the_deadline_ends_the_evaluation_in_opa(evaluator: Evaluator) -> None:
     """At the deadline the connection is closed, and OPA stops using its processor."""
 
@@ -148,6 +149,7 @@ def test_the_deadline_ends_the_evaluation_in_opa(evaluator: Evaluator) -> None:
     run(evaluator, work)
 
 
+@pytest.mark.alone
 def test_kill_of_opa_under_load(evaluator: Evaluator) -> None:
     """While OPA is away there is no answer, never a wrong one; it answers again within two seconds."""
     causes: set[str] = set()
@@ -189,6 +191,7 @@ def test_kill_of_opa_under_load(evaluator: Evaluator) -> None:
     run(evaluator, work)
 
 
+@pytest.mark.alone
 def test_without_opa_the_answer_is_quick(evaluator: Evaluator, opa_binary: OpaBinary, tmp_path: Path) -> None:
     """When OPA cannot be started again, every question fails at once and says why, and readiness is gone."""
     program = tmp_path / "opa"

@@ -143,6 +143,7 @@ def test_two_lives_have_two_sockets(served: Served, runtime: Path) -> None:
     run(served, work, runtime)
 
 
+@pytest.mark.alone
 def test_one_that_does_not_end_is_killed(served: Served, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An OPA that does not react to SIGTERM is ended by SIGKILL after a bound, and reaped."""
     monkeypatch.setattr(process, "_KILL_AFTER_SECONDS", 0.2)

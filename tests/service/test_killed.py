@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.service.running import PLAIN, Service, export, until
 
@@ -133,6 +134,7 @@ def test_kill_of_the_service_loses_no_answer(new_service: Callable[[], Service])
     assert len(opas(service)) == 1
 
 
+@pytest.mark.alone
 def test_kill_of_opa_is_never_an_answer(new_service: Callable[[], Service]) -> None:
     """`kill -9` of OPA under load: 503 until it is back, under 2 s, and no wrong allow or deny."""
     service = new_service().start()

@@ -202,6 +202,7 @@ def test_a_caller_over_its_rate_is_told_when_to_come_again(new_service: Callable
     service.stop()
 
 
+@pytest.mark.alone
 def test_overload_refuses_the_rest_at_once_and_recovers(new_service: Callable[[], Service]) -> None:
     """Far more connections than can be served: some are answered, the others get 503 soon, and then all is well."""
     service = new_service().start()

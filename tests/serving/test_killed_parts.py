@@ -16,6 +16,7 @@ from tests.service.running import Service, until
 from tests.service.test_killed import Load
 from tests.serving.fleet import Fleet, alive, children
 
+pytestmark = pytest.mark.alone
 USERS = {"kim": True, "lou": True, "max": False, "ned": False}
 
 
