@@ -2,6 +2,7 @@
 PYTHON ?= python3
 JOBS ?= 3
 export MUSTER_HOME ?= $(CURDIR)/.muster
+unexport PYTHONDONTWRITEBYTECODE  # Muster is started a thousand times by the tests: compiled once
 
 help: ## this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
