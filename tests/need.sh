@@ -15,6 +15,12 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086  # a list of packages
     apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
-.venv/bin/muster opa path >/dev/null
-PYTHON="$(pwd)/.venv/bin/python" tests/thirdparty/install.sh
-PYTHON="$(pwd)/.venv/bin/python" tests/gateways/install.sh
+export PYTHON="$(pwd)/.venv/bin/python"
+# One computes while another waits for the network; where one fails, so does this.
+.venv/bin/muster opa path >/dev/null &
+opa=$!
+tests/gateways/install.sh &
+gateways=$!
+tests/thirdparty/install.sh
+wait "$opa"
+wait "$gateways"
