@@ -33,6 +33,14 @@ export interface Decision {
   said: Record<string, unknown>;
 }
 
+/** A request that a gateway's ask can cite, by its ID, until it expires. */
+export interface Stored {
+  request: string;
+  expiresAt: string;
+  requestDigest: string;
+  said: Record<string, unknown>;
+}
+
 /** It is not known whether this may be done: do not do it. */
 export class Undecided extends Error {
   /** timeout, unreachable, bad-answer, refused, no-token, rate, no-keys, or what the service gave as the cause of its 503. */
@@ -63,6 +71,14 @@ export class Client {
     context?: Record<string, unknown>,
     options?: { requestId?: string },
   ): Promise<Decision>;
+  /** Store a request beforehand, for a gateway's ask to cite; under one `key` it is one. Rejects with Undecided: then it may have been stored. */
+  store(
+    subject: string | Entity,
+    action: string,
+    resource: Entity,
+    context?: Record<string, unknown>,
+    options?: { expiresIn?: string; key?: string; requestId?: string },
+  ): Promise<Stored>;
   close(): void;
 }
 

@@ -36,19 +36,18 @@ export class Client {
 
   /** May this be done now? A subject that is a string is the ID of a user. Rejects with Undecided. */
   async decide(subject, action, resource, context = {}, { requestId } = {}) {
-    const whom = typeof subject === "string" ? { type: "user", id: subject } : subject;
-    const asked = JSON.stringify({ subject: whom, action: { name: action }, resource, context });
-    const answer = await this.#sent("/v1/decisions", asked, requestId);
-    if (answer.status !== 200) throw notAnswered(answer);
-    if (typed(answer) !== "application/json" || answer.headers["content-encoding"] !== undefined) {
-      throw new Undecided("bad-answer", "the answer is not application/json", { status: 200 });
-    }
-    try {
-      return decision(table(answer.body), this.baseUrl);
-    } catch (error) {
-      if (!(error instanceof NotJSON)) throw error;
-      throw new Undecided("bad-answer", `the answer cannot be believed: ${error.message}`, { status: 200 });
-    }
+    const asked = JSON.stringify({ subject: whom(subject), action: { name: action }, resource, context });
+    return read(await this.#sent("/v1/decisions", asked, { requestId }), 200, (told) => decision(told, this.baseUrl));
+  }
+
+  /**
+   * Store a request beforehand, for a gateway's ask to cite. Rejects with Undecided: then it may have been stored.
+   * `expiresIn` is an ISO 8601 duration. Sent again with the same `key` it is the same request.
+   */
+  async store(subject, action, resource, context = {}, { expiresIn, key, requestId } = {}) {
+    const { type, id } = whom(subject);
+    const asked = { subject: { type, id }, action: { name: action }, resource, context, expires_in: expiresIn };
+    return read(await this.#sent("/v1/requests", JSON.stringify(asked), { requestId, key }), 201, stored);
   }
 
   /** Close the connections that are kept. */
@@ -67,7 +66,7 @@ export class Client {
     throw new Undecided("no-token", "the token is empty, or has characters that no token has");
   }
 
-  async #sent(path, body, requestId) {
+  async #sent(path, body, { requestId, key }) {
     const token = await this.#read();
     const headers = {
       Authorization: `Bearer ${token}`,
@@ -76,6 +75,7 @@ export class Client {
       "Content-Length": Buffer.byteLength(body),
     };
     if (typeof requestId === "string" && /^[\x21-\x7e]{1,128}$/.test(requestId)) headers["X-Request-ID"] = requestId;
+    if (key !== undefined) headers["Idempotency-Key"] = key;
     return exchanged(this.baseUrl + path, { method: "POST", headers, agent: this.#agent }, body, this.timeoutMs);
   }
 }
@@ -210,6 +210,30 @@ function exchanged(url, options, body, timeoutMs) {
     sent.on("upgrade", () => failed("bad-answer", "the service wants to speak another protocol"));
     sent.end(body);
   });
+}
+
+function whom(subject) {
+  return typeof subject === "string" ? { type: "user", id: subject } : subject;
+}
+
+// What a well-formed answer of this status says.
+function read(answer, status, parse) {
+  if (answer.status !== status) throw notAnswered(answer);
+  if (typed(answer) !== "application/json" || answer.headers["content-encoding"] !== undefined) {
+    throw new Undecided("bad-answer", "the answer is not application/json", { status });
+  }
+  try {
+    return parse(table(answer.body));
+  } catch (error) {
+    if (!(error instanceof NotJSON)) throw error;
+    throw new Undecided("bad-answer", `the answer cannot be believed: ${error.message}`, { status });
+  }
+}
+
+function stored(value) {
+  const texts = [value.request, value.expires_at, value.request_digest];
+  need(texts.every((text) => typeof text === "string" && text !== ""), "it does not say what was stored");
+  return { request: value.request, expiresAt: value.expires_at, requestDigest: value.request_digest, said: value };
 }
 
 function decision(value, base) {

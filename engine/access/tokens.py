@@ -112,13 +112,19 @@ def parse_principal(role: str, text: str) -> Principal:
 
 def expiry(now: str, life: str) -> str:
     """The instant at which a token made now ends; `life` is an ISO 8601 duration in days, hours, minutes, seconds."""
+    ends = after(now, life)
+    if ends is None:
+        detail = f"expected a duration such as P1D or PT8H, at most P{_LONGEST_DAYS}D (months are not counted here)"
+        raise BadRequest("wrong duration", (FieldError("/expires", detail),))
+    return ends
+
+
+def after(now: str, life: str) -> str | None:
+    """The instant that lies such a duration after another; None for what is none, or is nothing, or too long."""
     form = _LIFE.fullmatch(life)
     amounts = [int(n or 0) for n in form.groups()] if form else []
     seconds = sum(n * unit for n, unit in zip(amounts, (86_400, 3_600, 60, 1), strict=False))
-    if not 0 < seconds <= _LONGEST_DAYS * 86_400:
-        detail = f"expected a duration such as P1D or PT8H, at most P{_LONGEST_DAYS}D (months are not counted here)"
-        raise BadRequest("wrong duration", (FieldError("/expires", detail),))
-    return instants.from_ms(instants.parse(now) + seconds * 1000)
+    return instants.from_ms(instants.parse(now) + seconds * 1000) if 0 < seconds <= _LONGEST_DAYS * 86_400 else None
 
 
 def describe(token_id: str, state: JSON) -> dict[str, JSON]:

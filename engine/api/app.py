@@ -16,6 +16,7 @@ from engine.api import (
     operations,
     people,
     problems,
+    requests,
     upkeep,
 )
 from engine.api.envelope import Envelope
@@ -46,7 +47,7 @@ def application(found: Services, gateways: Gateways) -> FastAPI:
     app.state.services, app.state.gateways = found, gateways
     authzen.install(app, found)
     problems.install(app)
-    for room in (decisions, authzen, assertions, people, learning, credentials, ledger, upkeep, operations):
+    for room in (decisions, requests, authzen, assertions, people, learning, credentials, ledger, upkeep, operations):
         app.include_router(room.router)
     for pages in (entering, training, lessons, taking, ledger_pages):
         app.include_router(pages.router)

@@ -289,8 +289,6 @@ class _Judging:
         if isinstance(asked, Refused):
             named = f"{asked.field}: {asked.sentence}" if asked.field else asked.sentence
             return await self._refused(asked.code, named)
-        if asked.request_ref is not None:
-            raise Undecided("request-ref", "requests that were stored beforehand cannot be looked up yet")
         return await self._decided(ask, match, asked, who, now_ms)
 
     async def _decided(self, ask: Ask, match: Match, asked: Asked, who: Known, now_ms: int) -> Answer:

@@ -25,6 +25,7 @@ from engine.entries.clock import ClockAdjustments
 from engine.entries.erasure import Erasures
 from engine.entries.exceptions import Exceptions
 from engine.entries.holds import Holds
+from engine.entries.requests import Requests
 from engine.entries.sessions import Sessions
 from engine.entries.subjects import Subjects
 from engine.entries.tokens import Tokens
@@ -67,6 +68,7 @@ class Services:
     change_windows: ChangeWindows
     exceptions: Exceptions
     holds: Holds
+    requests: Requests
     erasures: Erasures
     tokens: Tokens
     clock: ClockAdjustments
@@ -117,6 +119,7 @@ class Services:
             change_windows=ChangeWindows(writer),
             exceptions=Exceptions(writer),
             holds=Holds(writer),
+            requests=Requests(writer),
             erasures=Erasures(writer),
             tokens=issued,
             clock=ClockAdjustments(writer),

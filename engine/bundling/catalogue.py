@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema_rs
 
 from engine.bundling.gateways import Gateway, Issuer
+from engine.bundling.metadata import STORED_REQUESTS
 from engine.bundling.routes import Route
 from engine.bundling.source import scope_modules, track_modules
 from ledger.canonical import JSON
@@ -27,6 +28,8 @@ class GateInfo:
     modules: tuple[str, ...]
     waivers: tuple[str, ...]
     lease: bool
+    stored: bool
+    """Whether the router knows what to ask of a request that was stored beforehand."""
     lent: bool
     """Whether the gateway that asked may keep an allow for some seconds."""
     schema: Mapping[str, Any]
@@ -69,7 +72,8 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         actions = self.data["source"]["actions"]
-        gates = {a: _gate(g) for a, g in self.data["metadata"]["gates"].items() if a in actions}
+        stored = {common["code"] for common in self.data["metadata"].get("common", ())} >= STORED_REQUESTS
+        gates = {a: _gate(g, stored=stored) for a, g in self.data["metadata"]["gates"].items() if a in actions}
         object.__setattr__(self, "_gates", gates)
 
     @property
@@ -125,6 +129,11 @@ class Catalogue:
         groups = self._source.get("routes", {})
         return {group: [Route.model_validate(said) for said in routes] for group, routes in groups.items()}
 
+    def takes_stored(self, group: str, route: str) -> bool:
+        """Whether a route of the map takes a request that was stored beforehand."""
+        found = self._source.get("routes", {}).get(group, ())
+        return any(said["id"] == route and said.get("request_ref") is not None for said in found)
+
     def gate(self, action: str) -> GateInfo | None:
         """The gate of a registered action."""
         return self._gates.get(action)
@@ -167,7 +176,7 @@ class Catalogue:
         return (scope,), modules, (f"scope:{scope}",)
 
 
-def _gate(metadata: Mapping[str, Any]) -> GateInfo:
+def _gate(metadata: Mapping[str, Any], *, stored: bool) -> GateInfo:
     inputs = metadata["inputs"]
     return GateInfo(
         action=metadata["action"],
@@ -178,6 +187,7 @@ def _gate(metadata: Mapping[str, Any]) -> GateInfo:
         modules=tuple(metadata["facts"]["modules"]),
         waivers=tuple(metadata["facts"]["waivers"]),
         lease=metadata.get("lease", True) is not False,  # bundles of before there were leases do not say
+        stored=stored,
         lent=metadata.get("lease") == "gateway",
         schema=metadata["schema"],
         quick=jsonschema_rs.Draft202012Validator(metadata["schema"]),

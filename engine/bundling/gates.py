@@ -18,7 +18,7 @@ from jsonschema.exceptions import SchemaError
 from pydantic import TypeAdapter, ValidationError
 
 from engine.bundling.errors import Finding
-from engine.bundling.metadata import Gate, Requirement, Requires
+from engine.bundling.metadata import STORED_REQUESTS, Gate, Requirement, Requires
 from engine.bundling.models import TIERS
 from engine.bundling.source import scope_modules, track_modules
 from engine.opa.binary import OpaBinary
@@ -104,8 +104,10 @@ def _common(metadata: Metadata, file: str, line: int) -> None:
         for error in exc.errors(include_url=False):
             wrong("".join(f".{part}" for part in error["loc"]), str(error["msg"]))
         return
-    if sorted(r.code for r in common) != sorted(_COMMON) or any(r.requires for r in common):
-        wrong("", f"are {', '.join(sorted(_COMMON))}, each once and without `requires`")
+    codes = sorted(r.code for r in common)
+    if codes not in (sorted(_COMMON), sorted(_COMMON | STORED_REQUESTS)) or any(r.requires for r in common):
+        stored = f"and, if it knows stored requests, {', '.join(sorted(STORED_REQUESTS))}"
+        wrong("", f"are {', '.join(sorted(_COMMON))}, {stored}, each once and without `requires`")
 
 
 def _stray_codes(policies: Path, gate: Gate) -> Iterator[Finding]:
@@ -159,7 +161,7 @@ def _gate(
     codes = [r.code for r in gate.requirements]
     for code in sorted({c for c in codes if codes.count(c) > 1}):
         wrong("requirements", f"the code {code} is there twice", "each requirement has a code of its own")
-    for code in sorted(set(codes) & _COMMON):
+    for code in sorted(set(codes) & (_COMMON | STORED_REQUESTS)):
         wrong("requirements", f"the code {code} is every gate's own", "choose another code")
     for message in _not_lent(gate, source):
         wrong("lease", message, "leave it out: then each request is asked about and recorded")

@@ -5,11 +5,14 @@ What they say of the source is checked in `engine.bundling.gates`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from engine.bundling.models import Days, Duration, Id, PolicyId, RunbookId, Strict, Text, TrackId
+
+STORED_REQUESTS: Final = frozenset({"unknown-request", "request-withdrawn", "request-expired", "request-mismatch"})
+"""What a router that knows of stored requests asks of one that is cited. Without these codes none can be cited."""
 
 _PATHS = (
     r"^(subject\.(active|persona|customer|locale|zone)"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from engine.access.caller import Caller
+from engine.bundling.catalogue import GateInfo
 from engine.decide import inputs, shape
 from engine.decide.asking import Asking, Beside, Decided
 from engine.decide.facts import Seen, gather
@@ -185,8 +186,8 @@ class Decider:
     def _gate_question(self, states: States, request: Request, caller: Caller) -> _Question:
         active = self.runtime.active(caller.tenant)
         gate = active.catalogue.gate(request.action)
-        asserted = inputs.assert_declared(gate, request)
-        gathered = gather(states, caller.tenant, gate, request, asserted)
+        gathered = gather(states, caller.tenant, gate, request)
+        asserted = gathered.asserted
         question: dict[str, JSON] = {
             "subject": gathered.subject,
             "action": asserted.action,
@@ -216,6 +217,7 @@ class Decider:
             check=shape.gate,
             dropped=asserted.dropped,
             lease=key_of(active.revision, timeless) if leased else None,
+            failure=unknown_kind(gate) if request.stored is not None else None,
         )
 
     def _certified_question(
@@ -419,3 +421,10 @@ class Decider:
             now=str(question.input["now"]) if failure is None else None,
             valid_until=valid_until if isinstance(valid_until, str) else None,
         )
+
+
+def unknown_kind(gate: GateInfo | None) -> CouldNotDecide | None:
+    """Rules that know no stored requests would not see that one has ended, or is of something else."""
+    if gate is None or gate.stored:
+        return None
+    return CouldNotDecide("request-ref", "the rules of this revision know no stored requests: activate newer ones")

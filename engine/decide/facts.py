@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.bundling.catalogue import GateInfo
-from engine.decide import inputs
+from engine.decide import inputs, stored
 from engine.decide.inputs import Asserted
 from engine.decide.request import Request
 from ledger.cache import Cache
@@ -66,11 +66,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """The parts of an input that come from the ledger.
+    """The parts of an input that come from the ledger, and what was asked, with what a stored request gives to it.
 
     `checked` is `reads`, and that a person whom the resource names is still unknown; no record may say whom.
     """
 
+    asserted: Asserted
     subject: dict[str, JSON]
     resource: dict[str, JSON]
     facts: dict[str, JSON]
@@ -79,10 +80,14 @@ class Gathered:
     ref: str | None
 
 
-def gather(reader: States, tenant: str, gate: GateInfo | None, request: Request, asserted: Asserted) -> Gathered:
+def gather(reader: States, tenant: str, gate: GateInfo | None, request: Request) -> Gathered:
     """Read the subject, whom and what the request cites, and cut all of it to what the gate declares."""
     seen = Seen.none(reader, tenant)
     person = seen.person(request.subject.type, request.subject.id)
+    ref = person["ref"] if isinstance(person, dict) else None
+    seen.look(stored.cited(gate, request.stored))
+    request = stored.filled(gate, request, seen.states, ref)
+    asserted = inputs.assert_declared(gate, request)
     seen.look(inputs.cited(gate, asserted.context))
     seen.look(inputs.approvers(seen.states))
     subject = inputs.subject_part(gate, request.subject.type, request.subject.id, person)
@@ -90,11 +95,12 @@ def gather(reader: States, tenant: str, gate: GateInfo | None, request: Request,
         subject["properties"] = asserted.subject_properties
     resource = _resource(seen, request, asserted)
     digest = inputs.request_digest(tenant, request, asserted)
-    ref = subject.get("ref")
+    facts = inputs.facts_part(gate, person, seen.states, asserted.context, digest)
     return Gathered(
+        asserted=asserted,
         subject=subject,
         resource=resource,
-        facts=inputs.facts_part(gate, person, seen.states, asserted.context, digest),
+        facts=facts | stored.facts(gate, request.stored, seen.states, ref),
         reads=seen.reads,
         checked=seen.reads
         if resource.get("known", True)

@@ -26,3 +26,5 @@ class Request:
     action_properties: Mapping[str, JSON] = field(default_factory=dict)
     resource: Entity
     context: Mapping[str, JSON] = field(default_factory=dict)
+    stored: str | None = None
+    """The ID of a request that was stored beforehand, and gives what is not said here."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from engine.bundling.catalogue import Catalogue
-from engine.decide import inputs
+from engine.decide import inputs, stored
 from engine.decide.record import AWARD, CERTIFIED, GATE, GATEWAY
 from engine.decide.request import Entity, Request
 from engine.replay.finding import Finding
@@ -194,6 +194,10 @@ def _facts(
     if entrypoint == GATE:
         expected, more = _gate_parts(asked, person, states, past, catalogue)
         wanted |= more
+        route = _table(_table(entry.value.get("via")).get("route"))
+        cites = _table(_table(asked["facts"]).get("request")).get("cited") is True
+        if not cites and catalogue.takes_stored(str(route.get("group")), str(route.get("id"))):
+            yield "its route takes a stored request, and it leans on none"
     elif entrypoint == CERTIFIED:
         scopes, modules, waivers = catalogue.scope_facts(str(asked["scope"]))
         expected = {
@@ -236,25 +240,36 @@ def _gate_parts(
     part = inputs.subject_part(gate, kind, identifier, person)
     if "properties" in subject:
         part["properties"] = subject["properties"]
+    cited = _table(facts.get("request")).get("id")
+    request = Request(
+        subject=Entity(type=kind, id=identifier),
+        action=str(action["name"]),
+        action_properties=_table(action.get("properties")),
+        resource=Entity(
+            type=str(resource["type"]), id=str(resource.get("id")), properties=_table(resource.get("properties"))
+        ),
+        context=context,
+        stored=cited if isinstance(cited, str) else None,
+    )
+    ref = _table(person).get("ref")
+    request = stored.filled(gate, request, states, ref)  # which adds nothing where the input has all that it gives
+    asserted = inputs.assert_declared(gate, request)
     digest = str(facts["request_digest"])
     if resource["type"] != "user":  # a person as resource stands by ref: the digest over their ID cannot be made again
-        request = Request(
-            subject=Entity(type=kind, id=identifier),
-            action=str(action["name"]),
-            action_properties=_table(action.get("properties")),
-            resource=Entity(
-                type=str(resource["type"]),
-                id=str(resource["id"]),
-                properties=_table(resource.get("properties")),
-            ),
-            context=context,
-        )
-        digest = inputs.request_digest(past.tenant, request, inputs.assert_declared(gate, request))
-    more = {*inputs.cited(gate, context)}
+        digest = inputs.request_digest(past.tenant, request, asserted)
+    more = {*inputs.cited(gate, context), *stored.cited(gate, request.stored)}
     more |= {*inputs.approvers({n: s for n, s in states.items() if n in more})}
     if "ref" in resource:
         more.add(f"person/{resource['ref']}")
-    return {"subject": part, "facts": inputs.facts_part(gate, person, states, context, digest)}, more
+    properties: dict[str, JSON] = {"properties": asserted.resource_properties} if asserted.resource_properties else {}
+    return {
+        "subject": part,
+        "action": asserted.action,
+        "resource": {name: value for name, value in resource.items() if name != "properties"} | properties,
+        "context": asserted.context,
+        "facts": inputs.facts_part(gate, person, states, context, digest)
+        | stored.facts(gate, request.stored, states, ref),
+    }, more
 
 
 def _award(entry: Entry, asked: dict[str, JSON], past: Past) -> Iterator[str]:

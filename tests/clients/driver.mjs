@@ -20,6 +20,18 @@ async function asked({ url, token, user, context, timeoutMs, times = 1, requestI
   return { ...told, ms: performance.now() - began };
 }
 
+async function stored({ url, token, user, context, key }) {
+  const client = new Client(url, { token, timeoutMs: 5000 });
+  try {
+    return await client.store(user, "data-export", RESOURCE, context, { expiresIn: "PT5M", key });
+  } catch (error) {
+    if (!(error instanceof Undecided)) throw error;
+    return { undecided: error.cause, status: error.status };
+  } finally {
+    client.close();
+  }
+}
+
 function verified({ jwks, token, issuer, audience, tenant, method, target, decision, now }) {
   const keys = parseKeys(Buffer.from(JSON.stringify(jwks)));
   const expected = { issuer, audience, tenant, keys, method, path: target, decisionId: decision, now };
@@ -42,6 +54,7 @@ function refused(what, make) {
 
 const does = {
   ask: asked,
+  store: stored,
   verify: verified,
   address: ({ url }) => refused(url, () => new Client(url, { token: "t" }).close()),
   keys: ({ document }) => refused(document, () => parseKeys(Buffer.from(document))),

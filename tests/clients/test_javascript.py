@@ -40,6 +40,18 @@ def test_denied_and_allowed(edge: Edge) -> None:
     assert edge.record(yes["decisionId"])["answer"]["allow"] is True
 
 
+def test_a_request_is_stored_once(edge: Edge) -> None:
+    """Under one key it is the same; who may not store one is refused."""
+    url, token = edge.service.url, edge.service.token("app")
+    asked = {"what": "store", "url": url, "token": token, "user": "ada", "context": CONTEXT, "key": "js-1"}
+    wrong = {**asked, "token": edge.service.token("gateway")}
+    first, again, refused = node([asked, asked, wrong])
+    assert first == again
+    assert (refused["undecided"], refused["status"]) == ("refused", 403)
+    shown = edge.service.call("app", "GET", f"/v1/requests/{first['request']}")
+    assert (shown["expires_at"], shown["request_digest"]) == (first["expiresAt"], first["requestDigest"])
+
+
 def test_what_is_believed_and_what_is_not(raw: RawServer) -> None:
     """Of all that a server can say the same is taken for an answer as in Python; nothing is asked a second time."""
     names = [*BELIEVED, *GARBAGE]

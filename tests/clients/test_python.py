@@ -53,6 +53,28 @@ def test_denied_trained_allowed(edge: Edge, client: Client) -> None:
     assert client.next_required_training("kit", "data-export") == ()
 
 
+def test_a_request_is_stored_once(edge: Edge) -> None:
+    """Under one key it is the same, from either client; what is wrong with it is refused, and a deny is no answer."""
+    url, token = edge.service.url, edge.service.token("app")
+    context = {**CONTEXT, "ticket": "REQ-kit"}
+
+    async def again() -> Any:
+        async with AsyncClient(url, token=token, timeout=5) as made:
+            return await made.store("ada", "data-export", DATASET, context, expires_in="PT5M", key="kit-1")
+
+    with Client(url, token=token, timeout=5) as made:
+        first = made.store("ada", "data-export", DATASET, context, expires_in="PT5M", key="kit-1")
+        assert asyncio.run(again()) == first
+        assert made.store(Entity("user", "ada"), "data-export", DATASET, context).request != first.request
+        with pytest.raises(Refused, match="only what the gate will see"):
+            made.store("ada", "data-export", DATASET, {"colums": []})
+        with pytest.raises(ValueError, match="Idempotency-Key"):
+            made.store("ada", "data-export", DATASET, key="two\r\nlines")
+    shown = edge.service.call("app", "GET", f"/v1/requests/{first.request}")
+    assert (shown["expires_at"], shown["request_digest"]) == (first.expires_at, first.request_digest)
+    assert shown["context"] == context
+
+
 def test_certified_is_a_recorded_decision(edge: Edge, client: Client) -> None:
     """`isCertified`, for who has it and who has not."""
     scope = "data-export"

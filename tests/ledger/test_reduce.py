@@ -167,6 +167,7 @@ def test_a_request_is_stored_once_and_withdrawn_once() -> None:
     gone = _after(state, "request", {"event": "withdrawn", "request": "r1"}, "r2")
     assert gone == {**state, "withdrawn_at": _AT, "withdrawal": "r2"}
     assert _after(gone, "request", {"event": "withdrawn", "request": "r1"}, "r3") == gone
-    for before, payload in ((None, {"event": "withdrawn", "request": "r1"}), (state, stored)):
+    withdrawn: dict[str, JSON] = {"event": "withdrawn", "request": "r1"}
+    for before, payload in ((None, withdrawn), (state, stored)):
         with pytest.raises(Malformed):
             _after(before, "request", payload)

@@ -41,13 +41,14 @@ _BASES: Final = bases()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """What was drawn: a gate, an instant, where facts end, who is waived, and what is spoilt."""
+    """What was drawn: a gate, an instant, where facts end, who is waived, what was stored, and what is spoilt."""
 
     gate: str
     now: int
     offsets: tuple[int, ...]
     waived: int
     old: bool
+    stored: bool
     spoilt: int
 
 
@@ -59,6 +60,7 @@ drawings = st.builds(
     offsets=st.tuples(*[_offset] * 6),
     waived=st.sampled_from((0, 0, 0, 1, 2, 3)),
     old=st.sampled_from((False, False, False, True)),
+    stored=st.booleans(),
     spoilt=st.one_of(st.just(0), st.just(0), st.just(0), st.integers(0, 200)),
 )
 
@@ -70,6 +72,8 @@ def build(drawn: Drawn, metadata: Object) -> Object:
     months = sorted({int(r["within"][1:-1]) for r in requirements if r["within"].endswith("M")})
     question["now"] = from_ms(drawn.now)
     facts = question["facts"]
+    if drawn.stored:
+        facts["request"] = _stored(question)
     places = [path for path, value in fields(facts) if is_instant(value)]
     for i, path in enumerate(places):
         ends = drawn.now + _OFFSETS[drawn.offsets[i % len(drawn.offsets)]]
@@ -92,6 +96,26 @@ def build(drawn: Drawn, metadata: Object) -> Object:
         places = [path for path, _ in fields(question) if path[0] in {"facts", "context", "resource"}]
         drop(question, places[drawn.spoilt % len(places)])
     return question
+
+
+def _stored(question: Object) -> Object:
+    """A request as it was stored beforehand, and is asked for now."""
+    said = [
+        ("action", "name"),
+        ("resource", "type"),
+        ("resource", "id"),
+        *(("context", n) for n in question["context"]),
+    ]
+    return {
+        "cited": True,
+        "id": "rq-1",
+        "ref": question["subject"]["ref"],
+        "stored_by": {"type": "system", "id": "host"},
+        "expires_at": question["now"],
+        "withdrawn": False,
+        "evidence": "rq-1",
+        "given": [{"path": [part, name], "value": question[part][name]} for part, name in said],
+    }
 
 
 def boundaries(drawn: Drawn) -> list[int]:

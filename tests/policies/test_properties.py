@@ -125,7 +125,7 @@ def test_an_action_alone_is_denied_everything(served: Served) -> None:
     for name, gate in served.metadata["gates"].items():
         decision = served.ask("muster/gate/decision", {"action": {"name": name}})
         codes = [denial["code"] for denial in decision["denials"]]
-        assert codes == ["subject-active", *(r["code"] for r in gate["requirements"])]
+        assert codes == ["subject-active", "unknown-request", *(r["code"] for r in gate["requirements"])]
         assert (decision["verdict"], decision["valid_until"], decision["evidence"]) == ("deny", None, [])
 
 

@@ -18,7 +18,6 @@ import pytest
 from engine import runtime as running_runtime
 from engine.api.app import OperatorSocket, create_app
 from engine.api.hot import HotLane
-from engine.decide import inputs
 from engine.decide.facts import gather
 from engine.decide.record import GATE
 from engine.decide.request import Entity, Request
@@ -92,13 +91,12 @@ class Inside:
             context=body["context"],
         )
         gate = active.catalogue.gate(request.action)
-        asserted = inputs.assert_declared(gate, request)
-        seen = gather(reader, DEFAULT_TENANT, gate, request, asserted)
+        seen = gather(reader, DEFAULT_TENANT, gate, request)
         question = {
             "subject": seen.subject,
-            "action": asserted.action,
+            "action": seen.asserted.action,
             "resource": seen.resource,
-            "context": asserted.context,
+            "context": seen.asserted.context,
             "facts": seen.facts,
             "now": self.runtime.now(DEFAULT_TENANT),
         }

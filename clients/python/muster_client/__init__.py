@@ -6,7 +6,7 @@
 `Decision.allow` is the answer. Whatever is no well-formed answer is raised as `Undecided`: neither a yes nor a no.
 """
 
-from muster_client.answers import Certified, Decision, Denial, Module, Remedy
+from muster_client.answers import Certified, Decision, Denial, Module, Remedy, Stored
 from muster_client.calls import Entity
 from muster_client.client import AsyncClient, Client
 from muster_client.errors import ClientError, Refused, Undecided, Unproven
@@ -22,6 +22,7 @@ __all__ = [
     "Module",
     "Refused",
     "Remedy",
+    "Stored",
     "Undecided",
     "Unproven",
 ]

@@ -76,6 +76,16 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """A request that a gateway's ask can cite, by its ID, until it expires."""
+
+    request: str
+    expires_at: str
+    request_digest: str
+    said: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Raw:
     """An answer as it came. Names of headers are in lower case."""
 
@@ -84,15 +94,26 @@ class Raw:
     body: bytes
 
 
-def read(raw: Raw, base: str, parse: Callable[[dict[str, Any], str], T]) -> T:
-    """What a well-formed 200 says; raises Undecided, and Refused where the call is wrong."""
-    if raw.status != 200:
+def read(raw: Raw, base: str, parse: Callable[[dict[str, Any], str], T], status: int = 200) -> T:
+    """What a well-formed 200 (or another one) says; raises Undecided, and Refused where the call is wrong."""
+    if raw.status != status:
         raise _not_answered(raw)
     _typed(raw, "application/json")
     try:
         return parse(strict.table(raw.body), base)
     except strict.NotJSON as exc:
-        raise Undecided("bad-answer", f"the answer cannot be believed: {exc}", status=200) from exc
+        raise Undecided("bad-answer", f"the answer cannot be believed: {exc}", status=status) from exc
+
+
+def stored(value: dict[str, Any], _base: str) -> Stored:
+    """`POST /v1/requests`."""
+    _need(_is_name(value.get("request")), "request is no ID")
+    return Stored(
+        request=_text(value, "request"),
+        expires_at=_text(value, "expires_at"),
+        request_digest=_text(value, "request_digest"),
+        said=value,
+    )
 
 
 def decision(value: dict[str, Any], base: str) -> Decision:

@@ -43,18 +43,33 @@ def decide(
     subject: str | Entity, action: str, resource: Entity, context: Mapping[str, Any] | None, more: Mapping[str, str]
 ) -> Call:
     """`POST /v1/decisions`; a subject that is a text is the ID of a user. Raises Refused and TypeError."""
-    whom = Entity("user", subject) if isinstance(subject, str) else subject
     asked = {
-        "subject": whom.document(),
+        "subject": _whom(subject).document(),
         "action": {"name": action},
         "resource": resource.document(),
         "context": dict(context or {}),
     }
-    try:
-        body = json.dumps(asked, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except ValueError as exc:
-        raise Refused("refused", f"the question is no JSON: {exc}") from exc
-    return Call("POST", "/v1/decisions", {**more, "Content-Type": "application/json"}, body)
+    return _post("/v1/decisions", asked, more)
+
+
+def store(
+    subject: str | Entity,
+    action: str,
+    resource: Entity,
+    context: Mapping[str, Any] | None,
+    expires_in: str | None,
+    more: Mapping[str, str],
+) -> Call:
+    """`POST /v1/requests`; a subject that is a text is the ID of a user. Raises Refused and TypeError."""
+    whom = _whom(subject)
+    asked = {
+        "subject": {"type": whom.type, "id": whom.id},
+        "action": {"name": action},
+        "resource": resource.document(),
+        "context": dict(context or {}),
+        **({"expires_in": expires_in} if expires_in is not None else {}),
+    }
+    return _post("/v1/requests", asked, more)
 
 
 def certified(user: str, scope: str, tier: str | None, within: str | None, more: Mapping[str, str]) -> Call:
@@ -66,6 +81,13 @@ def certified(user: str, scope: str, tier: str | None, within: str | None, more:
 def next_required_training(user: str, action: str, more: Mapping[str, str]) -> Call:
     """`GET /v1/next-required-training`."""
     return _get("/v1/next-required-training", {"user": user, "action": action}, more)
+
+
+def once(key: str | None) -> dict[str, str]:
+    """The header by which a call that is sent again has its effect once; raises ValueError."""
+    if key is not None and not _REQUEST_ID.fullmatch(key):
+        raise ValueError("an Idempotency-Key is 1 to 128 visible characters of ASCII")
+    return {"Idempotency-Key": key} if key is not None else {}
 
 
 def headers(token: Token, request_id: str | None) -> dict[str, str]:
@@ -97,6 +119,18 @@ def _loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _whom(subject: str | Entity) -> Entity:
+    return Entity("user", subject) if isinstance(subject, str) else subject
+
+
+def _post(path: str, asked: Mapping[str, Any], more: Mapping[str, str]) -> Call:
+    try:
+        body = json.dumps(asked, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError as exc:
+        raise Refused("refused", f"the question is no JSON: {exc}") from exc
+    return Call("POST", path, {**more, "Content-Type": "application/json"}, body)
 
 
 def _get(path: str, asked: Mapping[str, str | None], more: Mapping[str, str]) -> Call:

@@ -19,7 +19,7 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 
 from muster_client import answers, calls
-from muster_client.answers import Certified, Decision, Module, Raw
+from muster_client.answers import Certified, Decision, Module, Raw, Stored
 from muster_client.calls import Call, Entity, Token
 from muster_client.errors import Undecided
 
@@ -93,6 +93,25 @@ class AsyncClient:
         call = calls.next_required_training(user, action, calls.headers(self._token, request_id))
         return await self._asked(call, answers.modules)
 
+    async def store(
+        self,
+        subject: str | Entity,
+        action: str,
+        resource: Entity,
+        context: Mapping[str, Any] | None = None,
+        *,
+        expires_in: str | None = None,
+        key: str | None = None,
+        request_id: str | None = None,
+    ) -> Stored:
+        """Store a request beforehand, for a gateway's ask to cite. Raises Undecided: then it may have been stored.
+
+        `expires_in` is an ISO 8601 duration. Sent again with the same `key` it is the same request.
+        """
+        more = calls.headers(self._token, request_id) | calls.once(key)
+        call = calls.store(subject, action, resource, context, expires_in, more)
+        return await self._asked(call, answers.stored, 201)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -105,7 +124,7 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _asked(self, call: Call, parse: Callable[[dict[str, Any], str], T]) -> T:
+    async def _asked(self, call: Call, parse: Callable[[dict[str, Any], str], T], status: int = 200) -> T:
         try:
             async with asyncio.timeout(self.timeout):
                 raw = await self._sent(call)
@@ -115,7 +134,7 @@ class AsyncClient:
             raise Undecided("bad-answer", f"the answer is no HTTP, or was cut off: {exc}") from exc
         except (httpx.HTTPError, OSError) as exc:
             raise Undecided("unreachable", f"the service is not reached: {exc or type(exc).__name__}") from exc
-        return answers.read(raw, self.base_url, parse)
+        return answers.read(raw, self.base_url, parse, status)
 
     async def _sent(self, call: Call) -> Raw:
         body = call.body or None
@@ -178,6 +197,24 @@ class Client:
     def next_required_training(self, user: str, action: str, *, request_id: str | None = None) -> tuple[Module, ...]:
         """What the user has to take, in order, before the action can be allowed. Raises Undecided."""
         return self._run(lambda it: it.next_required_training(user, action, request_id=request_id))
+
+    def store(
+        self,
+        subject: str | Entity,
+        action: str,
+        resource: Entity,
+        context: Mapping[str, Any] | None = None,
+        *,
+        expires_in: str | None = None,
+        key: str | None = None,
+        request_id: str | None = None,
+    ) -> Stored:
+        """Store a request beforehand, for a gateway's ask to cite. Raises Undecided: then it may have been stored.
+
+        `expires_in` is an ISO 8601 duration. Sent again with the same `key` it is the same request.
+        """
+        more = {"expires_in": expires_in, "key": key, "request_id": request_id}
+        return self._run(lambda it: it.store(subject, action, resource, context, **more))
 
     def close(self) -> None:
         """Close the connections and end the thread; the next call begins anew."""

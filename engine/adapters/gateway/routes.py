@@ -88,7 +88,13 @@ class Asked:
 
     def request(self, subject: Entity) -> Request:
         """The request as the deciding room takes it."""
-        return Request(subject=subject, action=self.action, resource=self.resource, context=self.context)
+        return Request(
+            subject=subject,
+            action=self.action,
+            resource=self.resource,
+            context=self.context,
+            stored=self.request_ref,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +254,10 @@ class _Given:
         return text if len(text) <= MOST_TEXT else refused("too_long", "text_too_long", name)
 
     def reference(self, source: RequestRef | None) -> str | Refused | None:
-        """The ID of a stored request; None where the route takes none, or the request does not have it."""
-        name, text = self.text(source) if source is not None else ("", None)
-        return text if text is None or is_uuid7(text) else refused("wrong_type", "not_an_id", name)
+        """The ID of a stored request; None where the route takes none."""
+        if source is None:
+            return None
+        name, text = self.text(source)
+        if text is None:
+            return refused("missing_context", "missing", name)
+        return text if is_uuid7(text) else refused("wrong_type", "not_an_id", name)

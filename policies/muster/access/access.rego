@@ -31,12 +31,12 @@ _operations := {
 	"gateway": {"decide", "search", "decision.read", "certified.ask", "training.next"},
 	"app": {
 		"decide", "search", "decision.read", "certified.ask", "training.next", "subject.read", "change_window.create",
-		"session.create", "attempt.report", "badge.read",
+		"session.create", "attempt.report", "badge.read", "request.store", "request.read", "request.withdraw",
 	},
 	"author": {"subject.read", "result.import", "module.read", "regrade.propose"},
 	"auditor": {
 		"decision.read", "subject.read", "token.list", "ledger.read", "ledger.verify", "ledger.checkpoint", "ledger.copy",
-		"training.read", "badge.read", "statement.read",
+		"training.read", "badge.read", "statement.read", "request.read",
 	},
 	"admin": {
 		"decide", "search", "decision.read", "certified.ask", "training.next", "subject.write", "subject.read",
@@ -44,7 +44,7 @@ _operations := {
 		"token.list", "token.revoke", "policy.activate", "ledger.read", "ledger.verify", "ledger.checkpoint",
 		"ledger.copy", "log.rotate", "alarm.clear", "hold.place", "subject.erase", "clock.adjust", "session.create",
 		"training.read", "badge.read", "statement.read", "module.read", "regrade.propose", "regrade.review",
-		"accommodation.grant", "ledger.rebuild",
+		"accommodation.grant", "ledger.rebuild", "request.store", "request.read", "request.withdraw",
 	},
 	"person": {"approval.create"},
 	"learner-session": set(),

@@ -9,7 +9,7 @@ _all := {
 	"training.read", "module.read", "badge.read", "statement.read", "attempt.start", "attempt.read", "attempt.save",
 	"attempt.submit", "attempt.step", "attempt.report", "regrade.propose", "regrade.review", "accommodation.grant",
 	"ledger.checkpoint", "ledger.copy", "log.rotate", "alarm.clear", "hold.place", "subject.erase",
-	"ledger.rebuild", "search",
+	"ledger.rebuild", "search", "request.store", "request.read", "request.withdraw",
 }
 
 # What a learner does, and nobody for them.
@@ -36,6 +36,7 @@ test_matrix[note] if {
 		"app": ["app", _system, _bo, {
 			"decide", "search", "decision.read", "certified.ask", "training.next",
 			"subject.read", "change_window.create", "gates.read", "session.create", "attempt.report", "badge.read",
+			"request.store", "request.read", "request.withdraw",
 		}],
 		"author": ["author", _system, _bo, {
 			"subject.read", "result.import", "gates.read", "module.read", "regrade.propose",
@@ -46,7 +47,7 @@ test_matrix[note] if {
 		"auditor": ["auditor", _ana, _bo, {
 			"decision.read", "subject.read", "token.list",
 			"gates.read", "ledger.read", "ledger.verify", "training.read", "badge.read", "statement.read",
-			"ledger.checkpoint", "ledger.copy",
+			"ledger.checkpoint", "ledger.copy", "request.read",
 		}],
 		"admin on another": ["admin", _ana, _bo, _all - _not_an_admins],
 		"admin on themselves": ["admin", _ana, _ana, (_all - _not_an_admins) - {

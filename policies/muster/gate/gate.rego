@@ -13,6 +13,22 @@
 #       title: Unknown action
 #       message: No gate is registered for this action, so nobody may do it.
 #       remedy: {kind: request, text: Check the action's name; a security team registers new actions.}
+#     - code: unknown-request
+#       title: Unknown request
+#       message: There is no stored request of this ID for who is asking.
+#       remedy: {kind: request, text: Send the ID that the application was given when it stored your request.}
+#     - code: request-withdrawn
+#       title: Request withdrawn
+#       message: The stored request was withdrawn.
+#       remedy: {kind: request, text: Have the application store the request anew.}
+#     - code: request-expired
+#       title: Request expired
+#       message: The time of the stored request is over.
+#       remedy: {kind: request, text: Have the application store the request anew.}
+#     - code: request-mismatch
+#       title: Another request than the one stored
+#       message: What is asked differs from what was stored beforehand.
+#       remedy: {kind: request, text: "Ask for what was stored, or have the application store what you ask for."}
 package muster.gate
 
 import data.muster.certification
@@ -45,7 +61,7 @@ decision := {
 	"policy_id": _gate.policy_id,
 	"runbook_id": _gate.runbook_id,
 	"denials": _denials,
-	"evidence": sort(_evidence),
+	"evidence": sort(_evidence | _stored_evidence),
 	"obligations": array.concat(_gate.obligations, _obligations),
 	"valid_until": _changes_at,
 }
@@ -67,14 +83,30 @@ _gate := data.metadata.gates[input.action.name] if _registered
 
 _common[requirement.code] := requirement if some requirement in data.metadata.common
 
-_requirements := array.concat([_common["subject-active"]], _gate.requirements)
+_requirements := array.concat(array.concat([_common["subject-active"]], _asked_of_stored), _gate.requirements)
+
+# The stored request that is cited, if it was stored for who is asking.
+_stored := input.facts.request if {
+	is_string(input.facts.request.ref)
+	input.facts.request.ref == input.subject.ref
+}
+
+_asked_of_stored := [_common["unknown-request"]] if not _stored
+
+_asked_of_stored := [
+	_common["request-withdrawn"],
+	_common["request-expired"],
+	_common["request-mismatch"],
+] if {
+	_stored
+}
 
 _codes contains requirement.code if some requirement in _requirements
 
 _training[requirement.code] := requirement.requires if some requirement in _gate.requirements
 
 # What the gate itself may state: the rest is judged here, and what nobody asks for turns nothing.
-_conditions := (_codes - object.keys(_training)) - {"subject-active"}
+_conditions := (_codes - object.keys(_training)) - object.keys(_common)
 
 # What the gate says of its own conditions. A gate that is registered and gone leaves this undefined, and with it the
 # decision.
@@ -110,9 +142,33 @@ _active if {
 	is_string(input.subject.ref)
 }
 
+# That none is cited has to be said: nothing that is missing says it.
+_common_met contains "unknown-request" if {
+	input.facts.request.cited == false
+	object.keys(input.facts.request) == {"cited"}
+}
+
+_common_met contains "request-withdrawn" if _stored.withdrawn == false
+
+_common_met contains "request-expired" if {
+	calendar.is_instant(_stored.expires_at)
+	_now < _stored.expires_at
+}
+
+_common_met contains "request-mismatch" if {
+	is_object(_stored.given[0])
+
+	# Where nothing stands, `given` itself is compared with a part of it.
+	every given in _stored.given {
+		object.get(input, given.path, given) == given.value
+	}
+}
+
+_common_met contains "subject-active" if _active
+
 default _met := set()
 
-_met := (((_stated.met & _conditions) | _fresh) | object.keys(_waived)) | {"subject-active" | _active} if _now
+_met := (((_stated.met & _conditions) | _fresh) | object.keys(_waived)) | _common_met if _now
 
 # Undefined where the requirements or the gate are gone: a set of codes alone would find nothing unmet among none.
 _unmet := _codes - _met if {
@@ -133,6 +189,11 @@ _allow if _gate.mode == "shadow"
 default _evidence := set()
 
 _evidence := _stated.evidence | _training_evidence if _now
+
+_stored_evidence contains _stored.evidence if {
+	_now
+	is_string(_stored.evidence)
+}
 
 _training_evidence contains id if {
 	some code in _fresh
@@ -193,6 +254,8 @@ _turns contains held.until if {
 	some code, held in _waivers
 	not _outlasts(code, held.until)
 }
+
+_turns contains _stored.expires_at if _stored.expires_at > _now
 
 _turns contains _stated_until
 

@@ -11,6 +11,10 @@ _later := "2026-06-01T10:00:00.002Z"
 _common := [
 	{"code": "subject-active", "title": "S", "message": "s", "remedy": {"kind": "request"}},
 	{"code": "unknown-action", "title": "U", "message": "u", "remedy": {"kind": "request"}},
+	{"code": "unknown-request", "title": "U", "message": "u", "remedy": {"kind": "request"}},
+	{"code": "request-withdrawn", "title": "W", "message": "w", "remedy": {"kind": "request"}},
+	{"code": "request-expired", "title": "E", "message": "e", "remedy": {"kind": "request"}},
+	{"code": "request-mismatch", "title": "M", "message": "m", "remedy": {"kind": "request"}},
 ]
 
 _trained := {"module": "a", "tier": "completed", "within": "P1D"}
@@ -57,6 +61,7 @@ _request := {
 		}}},
 		"scopes": {},
 		"waivers": {},
+		"request": {"cited": false},
 	},
 	"now": _now,
 }
@@ -98,6 +103,14 @@ _not_active := {
 	"title": "S",
 	"message": "s",
 	"requirement": {"condition": "subject-active"},
+	"remedy": {"kind": "request"},
+}
+
+_unknown_request := {
+	"code": "unknown-request",
+	"title": "U",
+	"message": "u",
+	"requirement": {"condition": "unknown-request"},
 	"remedy": {"kind": "request"},
 }
 
@@ -190,7 +203,7 @@ test_decision[note] if {
 		],
 		"a module that is not in the catalogue": [
 			{"facts": null},
-			_denied([_not_trained], {"evidence": ["e-own"]}),
+			_denied([_unknown_request, _not_trained], {"evidence": ["e-own"]}),
 		],
 	}
 	decision := rule.decision with input as object.union(_request, tc[0])
@@ -235,7 +248,7 @@ test_all_requirements_where_nothing_is_met[note] if {
 		with data.source as _source
 		with data.metadata as _bundle.metadata
 		with data.muster.gates as {"act": {"met": set(), "evidence": {"e-own"}, "instants": {_soon}}}
-	decision == _denied([_not_active, _not_trained, _not_own], {"evidence": []})
+	decision == _denied([_not_active, _unknown_request, _not_trained, _not_own], {"evidence": []})
 }
 
 test_nothing_to_decide_by[note] if {

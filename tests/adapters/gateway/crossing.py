@@ -97,6 +97,11 @@ def _people(theirs: dict[str, str], ours: dict[str, str]) -> Attacks:
         ("PUT", "/v1/subjects/{user}"): ({200}, [Attack(path={"user": "another"}, body={"persona": "engineers"})]),
         ("POST", "/v1/results/import"): ({400, 404}, [Attack(body={"results": [row]})]),
         ("POST", "/v1/approvals"): ({200}, [Attack(body=export(THEIRS))]),
+        ("POST", "/v1/requests"): ({404}, [Attack(body=export(THEIRS))]),
+        ("GET", "/v1/requests/{request_id}"): ({404}, [Attack(path={"request_id": theirs["request"]})]),
+        ("POST", "/v1/requests/{request_id}/withdrawal"): (
+            {404}, [Attack(path={"request_id": theirs["request"]}, body={"reason": "r"})],
+        ),
         ("POST", "/v1/change-windows"): (
             {200},
             [Attack(body={
@@ -172,7 +177,10 @@ def _log(theirs: dict[str, str]) -> Attacks:
         ("GET", "/v1/ledger/entries"): ({200}, [Attack(query={"limit": 1000})]),
         ("GET", "/v1/ledger/entries/{entry_id}"): (
             {404},
-            [Attack(path={"entry_id": theirs[each]}) for each in ("decision", "approval", "window", "result")],
+            [
+                Attack(path={"entry_id": theirs[each]})
+                for each in ("decision", "approval", "window", "result", "request")
+            ],
         ),
         ("GET", "/v1/ledger/proofs/inclusion"): ({404}, [Attack(query={"id": theirs["decision"]})]),
         ("GET", "/v1/ledger/proofs/consistency"): ({200}, [Attack(query={"from": 1})]),

@@ -312,11 +312,11 @@ def test_a_reference_is_the_id_of_an_entry(kind: str) -> None:
             assert found.reason == "not_an_id"
 
 
-def test_a_reference_that_is_not_there_is_none() -> None:
-    """Then the gate hears nothing of what it reads, and denies."""
+def test_a_request_without_its_reference_is_refused() -> None:
+    """A route that takes a stored request takes no other."""
     found = asked(route(request_ref={"query": "ref"}), "/x")
-    assert isinstance(found, Asked)
-    assert found.request_ref is None
+    assert isinstance(found, Refused)
+    assert (found.code, found.field) == ("missing_context", "ref")
 
 
 OVERRIDING: list[tuple[str, Headers]] = [

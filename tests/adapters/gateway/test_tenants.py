@@ -60,6 +60,7 @@ def theirs(edge: Edge) -> dict[str, str]:
         "decision": gateway.decision,
         "approval": approval["approval_id"],
         "window": _window(edge),
+        "request": muster.call("app", "POST", "/v1/requests", export(THEIRS), 201)["request"],
         "certification": held["id"],
         "result": results[0]["id"],
         "badge": muster.http("GET", f"/v1/badges/{held['id']}", role="admin").text,
@@ -151,6 +152,7 @@ def test_their_own_tokens_do_see_it(edge: Edge, theirs: dict[str, str]) -> None:
         ("auditor", f"/v1/decisions/{theirs['decision']}", "HID-1"),
         ("auditor", f"/v1/subjects/{THEIRS}", HIDDEN[1]),
         ("auditor", f"/v1/ledger/entries/{theirs['window']}", "hidden window"),
+        ("app", f"/v1/requests/{theirs['request']}", theirs["request"]),
         ("their-learner", f"/v1/attempts/{theirs['attempt']}", theirs["save"]),
         ("admin", "/v1/tokens", theirs["token"]),
     ):
