@@ -20,7 +20,8 @@ from engine.api import deciding
 from engine.api.calls import Call
 from engine.api.services import Services
 from engine.decide.request import Request
-from engine.errors import BadRequest, Overloaded, Undecided
+from engine.errors import BadRequest, Forbidden, Overloaded, TooMany, Undecided
+from engine.observing.metrics import SearchOutcome
 from ledger import canonical
 from ledger.store import Reader
 
@@ -41,6 +42,19 @@ class Searches:
 
     async def answer(self, call: Call, asked: Search) -> bytes:
         """A page of results, as JSON. Raises TooMany, Forbidden, BadRequest, Overloaded, Undecided, Unavailable."""
+        began = time.perf_counter_ns()
+        outcome: SearchOutcome = "undecided"
+        try:
+            page = await self._answered(call, asked)
+            outcome = "page"
+        except (BadRequest, Forbidden, TooMany, Overloaded):
+            outcome = "refused"
+            raise
+        finally:
+            self._found.metrics.searched(call.tenant, asked.kind, outcome, time.perf_counter_ns() - began)
+        return page
+
+    async def _answered(self, call: Call, asked: Search) -> bytes:
         found, caller = self._found, call.caller
         deciding.admitted(found, caller)
         await call.may("search", None if asked.kind == "subject" else deciding.person(asked.question))

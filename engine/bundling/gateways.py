@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from engine.bundling import hosts
-from engine.bundling.models import Id, Strict, Text
+from engine.bundling.models import Exports, Id, Strict, Text
 from engine.bundling.routes import FORWARDED, MOST_ID, HeaderName, Kind, Routes, plain_values, why_not_context
 
 GRPC_DEADLINE_MS: Final = 150
@@ -178,6 +178,7 @@ class Gateways(RootModel[dict[Id, Gateway]]):
 
 
 OPTIONAL: dict[str, type[BaseModel]] = {
+    "exports": Exports,
     "entities": Entities,
     "issuers": Issuers,
     "gateways": Gateways,

@@ -279,5 +279,4 @@ FILES: dict[str, type[BaseModel]] = {
     "scopes": Scopes,
     "policies": Policies,
     "runbooks": Runbooks,
-    "exports": Exports,
 }

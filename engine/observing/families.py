@@ -83,6 +83,20 @@ ASK: Final = Family(
     bounds=TIMES,
     scale=_S,
 )
+SEARCHED: Final = Family(
+    name="muster_searches",
+    kind="counter",
+    help="AuthZEN searches, by what is searched and what came of it: a page, refused, or undecided",
+    labels=("tenant", "kind", "outcome"),
+)
+SEARCH: Final = Family(
+    name="muster_search_seconds",
+    kind="histogram",
+    help="The time of a search, what waits for its turn included",
+    labels=("kind",),
+    bounds=TIMES,
+    scale=_S,
+)
 COMMIT: Final = Family(
     name="muster_commit_entries", kind="histogram", help="Entries that one fsync made durable", bounds=SIZES
 )
@@ -117,6 +131,8 @@ ALL: Final = (
     REFUSED,
     ASKED,
     ASK,
+    SEARCHED,
+    SEARCH,
     COMMIT,
     *WATCHED.values(),
     LEFT_OUT,

@@ -20,6 +20,7 @@ from engine.observing.numbers import Numbers
 from engine.observing.stages import ORDER, Stage, Stages
 
 LeaseOutcome: TypeAlias = Literal["hit", "miss", "stale", "forbidden"]
+SearchOutcome: TypeAlias = Literal["page", "refused", "undecided"]
 Refusal: TypeAlias = Literal["overload", "rate", "connections"]
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -49,6 +50,8 @@ class Metrics:
         self.undecided = Counter(numbers, families.UNDECIDED)
         self._asked = Counter(numbers, families.ASKED)
         self._asks: dict[tuple[str, str], Histogram] = {}
+        self._searched = Counter(numbers, families.SEARCHED)
+        self._searches: dict[str, Histogram] = {}
         self._whole = Histogram(numbers, families.WHOLE)
         self._stages: dict[Stage, Histogram] = {stage: Histogram(numbers, families.STAGE, (stage,)) for stage in ORDER}
         self._batch = Histogram(numbers, families.BATCH)
@@ -98,6 +101,14 @@ class Metrics:
             if took is None:
                 took = self._asks[tenant, gateway] = Histogram(self._numbers, families.ASK, (tenant, gateway))
             took.observe(spent)
+
+    def searched(self, tenant: str, kind: str, outcome: SearchOutcome, spent: int) -> None:
+        """A search of AuthZEN ended after `spent` nanoseconds."""
+        self._cells[self._searched.place((tenant, kind, outcome))] += 1
+        took = self._searches.get(kind)
+        if took is None:
+            took = self._searches[kind] = Histogram(self._numbers, families.SEARCH, (kind,))
+        took.observe(spent)
 
     def committed(self, entries: int) -> None:
         """An fsync made so many entries durable; called by one thread, which may be another than the rest's."""

@@ -21,6 +21,10 @@ from engine.serving.renewing import Certificates
 
 _log = logging.getLogger(__name__)
 _MOST_BYTES: Final = 4 << 20  # more is an error of gRPC's own, which could be taken for an allow
+_ASKS_FOR_NONE: Final = (
+    "gRPC asks for a client's certificate only where it requires one, so at MUSTER_ENVOY_LISTEN a gateway is known by "
+    "its key alone; for certificates there set `require`"
+)
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MOST_BYTES),
     ("grpc.max_send_message_length", _MOST_BYTES),
@@ -99,6 +103,8 @@ async def serve(gateways: Gateways, address: str, certificates: Certificates | N
     server.add_generic_rpc_handlers((Authorization(gateways).handler(),))
     try:
         if certificates is not None and not address.startswith("unix:"):
+            if certificates.tls.client_ca is not None and not certificates.tls.client_required:
+                _log.warning("MUSTER_TLS_CLIENT=optional: %s", _ASKS_FOR_NONE)
             server.add_secure_port(address, credentials(certificates))
         else:
             server.add_insecure_port(address)

@@ -24,7 +24,6 @@ def requests() -> list[tuple[str, str]]:
 
 _SMALL = {
     "source.yaml": "{name: small, version: 1.0.0, title: Small}",
-    "exports.yaml": "{destinations: [{id: d, title: D}], datasets: {customers: {columns: {plan: public}}}}",
     **{f"{name}.yaml": "{}" for name in ("personas", "tracks", "scopes", "policies", "runbooks")},
 }
 

@@ -63,6 +63,13 @@ def test_a_source_without_them_says_nothing_of_them() -> None:
     assert (catalogue.entities, catalogue.issuers(), catalogue.gateways(), catalogue.routes()) == ({}, {}, {}, {})
 
 
+def test_a_source_that_exports_nothing_needs_no_list_of_exports(copy: Path) -> None:
+    """A gate that asks for an allowlisted destination then finds none."""
+    assert not (copy / "exports.yaml").exists()
+    assert "exports" not in load_source(copy).data
+    assert "exports" in load_source(example.COMPANYOS).data
+
+
 def test_a_null_property_of_an_entity_is_kept(copy: Path) -> None:
     """It is what somebody wrote."""
     (copy / "entities.yaml").write_text("dataset: {customers: {owner: null, tags: {a: null}}}", "utf-8")

@@ -295,3 +295,30 @@ def test_a_token_tells_nobody_where_it_stands(certified: Service, token: str) ->
     assert again != token
     assert len(again) == len(token)
     assert ids(answered(certified, "search/subject", going_on(again))) == ["bob"]
+
+
+def test_searches_are_counted_by_what_came_of_them(breaking: Service) -> None:
+    """In a family of their own, with their time: a search is no decision."""
+
+    def count(name: str) -> float:
+        lines = breaking.http("GET", "/metrics").text.splitlines()
+        return sum(
+            float(line.rpartition(" ")[2]) for line in lines if line.startswith(name) and 'kind="subject"' in line
+        )
+
+    def counts() -> list[float]:
+        by_outcome = [
+            count(f'muster_searches_total{{kind="subject",outcome="{each}",')
+            for each in ("page", "refused", "undecided")
+        ]
+        return [*by_outcome, count("muster_search_seconds_count")]
+
+    decisions = size(breaking)
+    before = counts()
+    body = {"subject": USERS, "action": READ, "resource": RECORD_1}
+    answered(breaking, "search/subject", body)
+    refused(breaking, "search/subject", {**body, "page": {"token": "nobody's"}})
+    crash = {**body, "action": {"name": "crash"}, "context": {"number": "none"}}
+    assert post(breaking, "search/subject", crash).status_code == 503
+    assert [now - then for now, then in zip(counts(), before, strict=True)] == [1, 1, 1, 3]
+    assert size(breaking) == decisions

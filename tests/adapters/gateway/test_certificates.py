@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,14 @@ Pairs = dict[str, tuple[Path, Path]]
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory, opa_binary: OpaBinary) -> Iterator[tuple[Secure, Pairs]]:
     """A service that wants certificates of its clients: one is the edge's by its hash, one the mesh's by its name."""
-    folder, clients = tmp_path_factory.mktemp("known"), Authority("Clients")
+    with served(tmp_path_factory.mktemp("known"), opa_binary) as running:
+        yield running
+
+
+@contextmanager
+def served(folder: Path, opa_binary: OpaBinary, **more: str) -> Iterator[tuple[Secure, Pairs]]:
+    """A service, and its clients' certificates."""
+    clients = Authority("Clients")
     issued = {name: clients.client(name, dns=(f"{name}.internal",)) for name in ("edge", "mesh", "stranger")}
     pairs = {name: each.write(folder / "clients", name) for name, each in issued.items()}
     (folder / "ca.pem").write_text(clients.pem)
@@ -54,6 +62,7 @@ def known(tmp_path_factory: pytest.TempPathFactory, opa_binary: OpaBinary) -> It
         "MUSTER_TLS_CLIENT_CA": str(folder / "ca.pem"),
         "MUSTER_GATEWAY_CERTIFICATES": f"edge=sha256:{issued['edge'].fingerprint},mesh=dns:mesh.internal",
         "MUSTER_ENVOY_LISTEN": f"127.0.0.1:{free_port()}",
+        **more,
     }
     service.start()
     try:
@@ -88,17 +97,30 @@ def test_another_certificate_is_none(known: tuple[Secure, Pairs]) -> None:
     assert asked(known, "mesh").status_code == 403, "its profile asks over gRPC"
 
 
-def check(known: tuple[Secure, Pairs], who: str) -> Any:
-    """One CheckRequest with somebody's certificate."""
+def check(known: tuple[Secure, Pairs], who: str, gateway: str | None = None) -> Any:
+    """One CheckRequest with somebody's certificate, and perhaps a gateway's key."""
     service, pairs = known
     cert, key = pairs[who]
     credentials = grpc.ssl_channel_credentials(service.authority.pem.encode(), key.read_bytes(), cert.read_bytes())
     options = (("grpc.ssl_target_name_override", "localhost"),)
     with grpc.secure_channel(service.env["MUSTER_ENVOY_LISTEN"], credentials, options) as channel:
-        return Stub(channel).Check(request(), timeout=20)
+        keys = [] if gateway is None else [("muster-gateway-key", gateway)]
+        return Stub(channel).Check(request(), metadata=keys, timeout=20)
 
 
 def test_the_same_over_grpc(known: tuple[Secure, Pairs]) -> None:
     """By one of its names; a stranger is code 16."""
     assert check(known, "mesh").status.code == 0
     assert check(known, "stranger").status.code == 16
+
+
+def test_where_certificates_are_optional_grpc_takes_a_key(tmp_path: Path, opa_binary: OpaBinary) -> None:
+    """gRPC asks for none then: the start says so, a certificate counts over HTTP alone, and a key everywhere."""
+    with served(tmp_path, opa_binary, MUSTER_TLS_CLIENT="optional") as known:
+        service = known[0]
+        assert "gRPC asks for a client's certificate only where it requires one" in (tmp_path / "home.log").read_text()
+        assert asked(known, "edge").status_code == 200
+        assert check(known, "mesh").status.code == 16
+        wanted = {"role": "gateway", "principal": "system:mesh"}
+        gateway = service.call("admin", "POST", "/v1/tokens", wanted)["token"]
+        assert check(known, "stranger", gateway).status.code == 0

@@ -9,12 +9,14 @@ import signal
 import socket
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 
 from engine.access.caller import Caller, Principal
 from engine.decide.asking import Asking
 from engine.errors import Undecided
-from tests.adapters.gateway.edge import TICKET, Edge
+from tests.adapters.gateway.edge import TICKET, Edge, Stub
+from tests.adapters.gateway.test_envoy import check, request
 from tests.service.running import until
 from tests.service.test_killed import opas
 
@@ -104,4 +106,14 @@ def test_what_is_no_http_is_told_so_and_passes_nowhere(edge: Edge, head: bytes, 
     assert line.startswith(b"HTTP/1.1 %d " % status), answer[:200]
     assert b"application/problem+json" in rest
     assert json.loads(rest.partition(b"\r\n\r\n")[2])["status"] == status
+    assert edge.size() == size
+
+
+def test_a_message_that_is_too_large_is_an_error_and_no_answer(edge: Edge) -> None:
+    """gRPC's own, which Envoy tells by `status_on_error`; nothing is recorded."""
+    size = edge.size()
+    large = request("ada", more=[("x-large", b"a" * (5 << 20))])
+    with grpc.insecure_channel(edge.check) as channel, pytest.raises(grpc.RpcError) as raised:
+        check(Stub(channel), edge, large)
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert edge.size() == size
