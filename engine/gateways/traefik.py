@@ -41,6 +41,7 @@ def values(wishes: Wishes) -> dict[str, str]:
         "connect": f"{shared.CONNECT_MS}ms",
         "answer": f"{shared.ANSWER_MS}ms",
         "idle": f"{shared.IDLE_SECONDS}s",
+        "undecided": shared.problem("undecided"),
     }
 
 
