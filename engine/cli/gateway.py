@@ -145,7 +145,7 @@ For the check point the gateway's application at --backend and its ask at --pdp,
 With --muster in the place of --pdp the gateway asks Muster itself: then each request that comes out has to prove its
 decision (Muster-Assertion), and each is recorded. Give a --path and --header with which something is allowed.
 
-Nothing is sent but to URL, and nothing but a GET for each path until that has come out at --backend.
+Nothing is sent but to URL: a GET for each path, and other methods only to those that came out at --backend.
 Exit code: 0 all right, 1 something is wrong, 2 wrong usage, 3 could not check (the sentence says what to do).
 """
 

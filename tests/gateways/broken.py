@@ -108,7 +108,7 @@ BROKEN: Final = [
         "nginx",
         "return before the ask",
         ((SITE, f"        location /open {{\n            return 200 open;\n        }}\n{SITE}"),),
-        "paths",
+        "allowed",
         "answered_unasked",
         ("/", "/open"),
     ),

@@ -18,7 +18,7 @@ from engine.gateways.check.pdp import HttpPdp
 from engine.gateways.check.server import Server
 from engine.gateways.check.wire import Message, Reader
 from tests.gateways import certificates, checked, pages
-from tests.gateways.broken import BROKEN, Broken
+from tests.gateways.broken import BROKEN, SITE, Broken
 from tests.gateways.programs import PROFILES, short_folder
 from tests.gateways.wire import Client, free_port, request
 
@@ -211,6 +211,22 @@ def test_a_gateway_that_leads_elsewhere(installed: Path) -> None:
         assert "the gateway asks another Muster" in done.told
 
 
+def test_a_path_that_leads_to_another_application(installed: Path) -> None:
+    """Nothing but GETs goes there: it may be the real one."""
+    assert installed
+    other = Odd(OK)
+    own = f"        location /other/ {{\n            proxy_pass http://127.0.0.1:{other.port};\n        }}\n"
+    try:
+        with checked.gateway("nginx", [(SITE, own + SITE)]) as there:
+            done = there.check("--path", "/", "--path", "/other/")
+    finally:
+        other.stop()
+    assert done.code == 1
+    assert [fault["fault"] for fault in done.probes["allowed"]["faults"]] == ["answered_unasked"]
+    assert other.heard
+    assert {message.method for message in other.heard} == {"GET"}
+
+
 def test_grpc_that_is_taken_for_http(installed: Path) -> None:
     """The sentence says so."""
     assert installed
@@ -259,7 +275,7 @@ class Half(Odd):
 
 @pytest.mark.parametrize(("asking", "code"), [(True, 3), (False, 1)], ids=["right so far", "wrong before"])
 def test_a_gateway_that_hangs(asking: bool, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check ends: with 3 and why, or with 1 and what had been found before; the rest is said to be not looked at."""
+    """The check ends: with 3 and why, or with 1 and what had been found; the rest is said to be not looked at."""
     monkeypatch.setattr(site, "SECONDS", 0.5)
     backend, pdp = free_port(), free_port()
     there = Half(backend, pdp, 4, asking=asking)

@@ -25,6 +25,7 @@ def begin(site: Site, over: str) -> bool:
     first = first_exchange(site)
     if not first.seen:
         raise Unavailable(_not_here(site, first))
+    site.led.append(site.path)
     site.arrivals_marked = bool(first.seen[-1].message.all(MARK))
     if not first.asks:
         _whom_else(site, first)
@@ -64,7 +65,9 @@ def _asked_for(site: Site, path: str) -> Exchange:
 def _leads_here(site: Site, path: str) -> None:
     """A further path: it comes out here too, or is answered by the gateway, unasked, which a probe will tell."""
     exchange = _asked_for(site, path)
-    if not exchange.seen and (exchange.asks or not 200 <= exchange.status < 300):
+    if exchange.seen:
+        site.led.append(path)
+    elif exchange.asks or not 200 <= exchange.status < 300:
         raise Unavailable(
             f"--path {path}: {_answered(exchange)}, and nothing of it came out at --backend: point the application "
             "behind that path there, too, or leave the path out"

@@ -41,7 +41,7 @@ _NAMED: Final = (
 
 def spoofed(site: Site) -> Iterator[Found]:
     """Headers that say what a request is about: something harmless, or, where Muster itself judges, what it allows."""
-    target = site.aim("spoofed", "/no-such-route" if site.keys is not None else None)
+    target = site.aim("spoofed", f"{site.prefix}/no-such-route" if site.keys is not None else None)
     for spoof in (*((one,) for one in _SPOOFS), *_PAIRS):
         sent = tuple(
             (name, site.path if site.keys is not None and value == "/public" else value) for name, value in spoof

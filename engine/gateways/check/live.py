@@ -47,8 +47,10 @@ class Elsewhere:
 def allowed(site: Site) -> Iterator[Found]:
     """Each path, as it was given."""
     for path in site.paths:
-        for method in ("GET", "POST"):
-            yield from arrivals(site, site.call(site.aim("allowed", path), method=method))
+        exchange = site.call(site.aim("allowed", path))
+        yield from arrivals(site, exchange)
+        if exchange.seen:
+            yield from arrivals(site, site.call(site.aim("allowed", path), method="POST"))
 
 
 PROBES: Final = (

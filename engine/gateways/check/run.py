@@ -56,13 +56,15 @@ def allowed(site: Site) -> Iterator[Found]:
 
 def paths(site: Site) -> Iterator[Found]:
     """Each path that was given, and what is below it: denied like the rest, and shut when nothing is decided."""
-    for path in site.paths:
+    for path in site.led:
         for target in dict.fromkeys((path, f"{path.partition('?')[0].rstrip('/')}/below")):
-            yield from arrivals(site, site.call(target))
+            exchange = site.call(target)
+            yield from arrivals(site, exchange)
             for plan in (pdp.DENY, pdp.UNDECIDED):
                 with site.pdp.answering(plan):
                     yield from shut(site, site.call(target))
-                    yield from arrivals(site, site.call(target, method="POST", body=b"x=1"))
+                    if exchange.seen:
+                        yield from arrivals(site, site.call(target, method="POST", body=b"x=1"))
 
 
 def late_arrivals(site: Site) -> Iterator[Found]:

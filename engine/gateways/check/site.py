@@ -79,6 +79,8 @@ class Site:
     tls: ssl.SSLContext | None = None
     headers: tuple[tuple[str, str], ...] = ()
     paths: tuple[str, ...] = ("/",)
+    led: list[str] = field(default_factory=list)
+    """Those of the paths that came out at the check's own application: to others goes nothing but a GET."""
     kind: str | None = None
     way: Way | None = None
     key: str | None = None
