@@ -193,6 +193,7 @@ def _decided(member: Member, now: str) -> dict[str, JSON]:
         "approvals": {},
         "change_windows": {},
         "request_digest": _DIGEST,
+        "request": {"cited": False},
     }
     return {
         "input": {

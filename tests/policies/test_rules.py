@@ -35,6 +35,7 @@ def test_check_finds_nothing(opa_binary: OpaBinary) -> None:
         ("gates/prod-change/prod-change.rego", "input.context.change_window", "input.context.changewindow"),
         ("gates/prod-change/prod-change.rego", "input.now", "input.nou"),
         ("gate/gate.rego", "input.subject.known", "input.subject.knows"),
+        ("gate/gate.rego", "input.facts.request.cited", "input.facts.request.sited"),
         ("certification/certified.rego", "input.scope", "input.scopes"),
         ("certification/award.rego", "input.result.module", "input.results.module"),
         ("training/next.rego", "input.action.name", "input.action.title"),
