@@ -305,7 +305,7 @@ def test_the_table(installed: Path) -> None:
     assert "Muster judged one request and the application got another" in lines[wrong + 1]
     assert "txn.sf:url()" in lines[wrong + 2]
     assert lines[-1] == "WRONG: targets"
-    assert "/30 targets" in done.told
+    assert "/31 targets" in done.told
 
 
 def test_tls_and_a_host(installed: Path) -> None:

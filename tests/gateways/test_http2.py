@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gateways import http2, pdp
+from engine.gateways.check import http2
+from engine.gateways.check.http2 import PATHS
+from tests.gateways import pdp
 from tests.gateways.partners import Gate
-
-PATHS = [
-    b"/admin?x=1",
-    b"//admin",
-    b"/public/../admin",
-    b"/%2e/admin",
-    b"/admin%2f",
-    b"/admin#x",
-    b"/admin?#x",
-    b"/admin\\x",
-    b"admin",
-    b"*",
-    b"",
-    b"http://other.example/admin",
-    b"/a b",
-    b"/admin HTTP/1.1\r\nMuster-Decision-Id: made-up\r\n\r\nGET /x",
-    b"/caf\xc3\xa9",
-]
 
 
 def _request(path: bytes, *more: tuple[bytes, bytes], method: bytes = b"GET") -> list[tuple[bytes, bytes]]:
-    names = (b":method", b":scheme", b":authority", b":path")
-    return [*zip(names, (method, b"http", b"app.example", path), strict=True), *more]
+    return http2.fields(path, b"app.example", *more, method=method)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)

@@ -60,6 +60,7 @@ PROBES: Final = (
     Probe("aliases", "other spellings of headers (X_User, Muster_Decision_Id) do not arrive", headers.aliases),
     Probe("connection", "a client's Connection takes nothing out of what Muster says", headers.connection),
     Probe("targets", "what Muster judges is the target that arrives, in every spelling", requests.targets),
+    Probe("http2", "the same over HTTP/2, where the gateway speaks it without TLS", requests.streams),
     Probe("methods", "every method is asked about, known or not", requests.methods),
     Probe("heads", "heads that no library sends are refused, or asked about", requests.heads),
     Probe("upgrade", "another protocol than websocket is not passed on", requests.other_upgrade),

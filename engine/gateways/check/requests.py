@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Final
 
+from engine.gateways.check import http2
 from engine.gateways.check.judging import Found, arrivals, shut
 from engine.gateways.check.pdp import ALLOW, DENY, promises_body
-from engine.gateways.check.site import MARK, Exchange, Site, without_port
+from engine.gateways.check.site import MARK, SECONDS, Exchange, Site, without_port
 from engine.gateways.check.targets import HEADS, METHODS, TARGETS
 from engine.gateways.check.wire import chunked
 
@@ -48,6 +49,29 @@ def _prefixed(site: Site, target: bytes) -> bytes:
     scheme, sign, rest = named.partition(b"://")
     host, slash, path = rest.partition(b"/")
     return scheme + sign + host + prefix + slash + path if sign and slash else named
+
+
+def streams(site: Site) -> Iterator[Found]:
+    """The same over HTTP/2 on the same port, where that is spoken without TLS."""
+    if site.tls is not None:
+        return
+    own = [(name.lower().encode(), value.encode("latin-1")) for name, value in (*site.headers, (MARK, site.run))]
+    own.append((b"muster-decision-id", b"made-up"))
+    if _stream(site, site.path.encode(), own) != "answered":
+        return  # not spoken here
+    for path in http2.PATHS:
+        target = site.prefix.encode() + path if path.startswith(b"/") else path
+        for plan in (ALLOW, DENY):
+            with site.pdp.answering(plan), site.watch("HTTP/2 GET", target.decode("latin-1")) as exchange:
+                _stream(site, target, own)
+            yield from arrivals(site, exchange)
+
+
+def _stream(site: Site, target: bytes, own: list[tuple[bytes, bytes]]) -> str:
+    try:
+        return http2.call(site.address, http2.fields(target, site.host.encode("latin-1"), *own), seconds=SECONDS)
+    except OSError:
+        return "closed"
 
 
 def methods(site: Site) -> Iterator[Found]:

@@ -95,6 +95,7 @@ PROBES: Final = (
     Probe("duplicates", "of two headers of one name Muster sees both", headers.duplicates),
     Probe("connection", "a client's Connection takes nothing out of what Muster judges or says", headers.connection),
     Probe("targets", "what Muster judges is the target that arrives, in every spelling", requests.targets),
+    Probe("http2", "the same over HTTP/2, where the gateway speaks it without TLS", requests.streams),
     Probe("methods", "every method is asked about, known or not", requests.methods),
     Probe("heads", "heads that no library sends are refused, or asked about", requests.heads),
     Probe("preflight", "OPTIONS of a browser is asked about, too", requests.preflight),

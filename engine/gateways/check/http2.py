@@ -10,6 +10,24 @@ import struct
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PATHS: Final = (
+    b"/admin?x=1",
+    b"//admin",
+    b"/public/../admin",
+    b"/%2e/admin",
+    b"/admin%2f",
+    b"/admin#x",
+    b"/admin?#x",
+    b"/admin\\x",
+    b"admin",
+    b"*",
+    b"",
+    b"http://other.example/admin",
+    b"/a b",
+    b"/admin HTTP/1.1\r\nMuster-Decision-Id: made-up\r\n\r\nGET /x",
+    b"/caf\xc3\xa9",
+)
+"""Targets that two readers may understand differently, or that only a stream can carry."""
 _DATA, _HEADERS, _RESET, _SETTINGS, _GOAWAY = 0, 1, 3, 4, 7
 _END_STREAM, _END_HEADERS, _ACK = 0x1, 0x4, 0x1
 
@@ -19,8 +37,14 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def _text(value: bytes) -> bytes:
-    assert len(value) < 127
-    return bytes([len(value)]) + value
+    """A string without Huffman's code: its length in seven bits, and what is beyond in groups of seven (5.1)."""
+    if len(value) < 127:
+        return bytes([len(value)]) + value
+    left, size = len(value) - 127, bytearray([127])
+    while left > 127:
+        size.append(left % 128 + 128)
+        left //= 128
+    return bytes([*size, left]) + value
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
@@ -31,6 +55,14 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
             raise ConnectionError("the connection ended")
         taken += got
     return taken
+
+
+def fields(
+    path: bytes, authority: bytes, *more: tuple[bytes, bytes], method: bytes = b"GET"
+) -> list[tuple[bytes, bytes]]:
+    """The pseudo-headers of a request, and what comes after them."""
+    names = (b":method", b":scheme", b":authority", b":path")
+    return [*zip(names, (method, b"http", authority, path), strict=True), *more]
 
 
 def call(address: tuple[str, int], fields: list[tuple[bytes, bytes]], *, seconds: float = 10.0) -> str:
