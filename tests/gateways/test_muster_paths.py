@@ -9,7 +9,7 @@ import pytest
 from muster_client.assertions import Verifier
 from muster_client.keys import parsed
 
-from tests.adapters.gateway.edge import Edge
+from tests.adapters.gateway.edge import EXPORT, Edge
 from tests.gateways.backend import Seen
 from tests.gateways.mustered import Log, Record, Way, digest
 from tests.gateways.targets import TARGETS
@@ -36,7 +36,8 @@ def test_the_whole_table(way: Way, verifier: Verifier, user: str) -> None:
     """Refused by the gateway, or asked, recorded and judged by what would reach the application, byte for byte."""
     log = Log(way.edge)
     happened = [_sent(way, verifier, target, user) for target in TARGETS]
-    decisions = log.decisions(way.name)
+    recorded = log.decisions(way.name, but=EXPORT)
+    decisions = {name: record for name, record in recorded.items() if record.allow is not None}
     told: list[str | None] = []
     for target, answer, reached in happened:
         assert len(reached) <= 1, target
@@ -58,7 +59,11 @@ def test_the_whole_table(way: Way, verifier: Verifier, user: str) -> None:
 def _sent(way: Way, verifier: Verifier, target: bytes, user: str) -> tuple[bytes, Message | None, list[Seen]]:
     """One target, what the client was told, and what reached the application meanwhile: with its proof."""
     before = len(way.backend.seen)
-    answer = way.sent(request(target, ("X-User", user)))
+    answer = None
+    for _ in range(5):
+        answer = way.sent(request(target, ("X-User", user)))
+        if answer is None or answer.status != 503:  # a busy machine is one thing: what was not decided is asked again
+            break
     reached = way.backend.seen[before:]
     for seen in reached:
         path, decision = seen.target.encode("latin-1").partition(b"?")[0], str(seen.decision)
