@@ -15,6 +15,9 @@ from engine.bundling.source import scope_modules, track_modules
 from ledger.canonical import JSON
 from ledger.strict import escape
 
+_DERIVED = frozenset({"conditions", "training", "facts", "schema"})
+"""What the build adds to a gate's METADATA."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateInfo:
@@ -139,9 +142,9 @@ class Catalogue:
         return self._gates.get(action)
 
     def described(self) -> list[JSON]:
-        """Every gate, for people and clients: its METADATA, without what is derived for Python."""
+        """Every gate, for people and clients: its METADATA, without what the build derives from it."""
         gates = self.data["metadata"]["gates"]
-        return [{k: v for k, v in gates[a].items() if k not in ("facts", "schema")} for a in sorted(self._gates)]
+        return [{k: v for k, v in gates[a].items() if k not in _DERIVED} for a in sorted(self._gates)]
 
     def module(self, module: str) -> ModuleInfo | None:
         """A module by its ID."""

@@ -60,8 +60,10 @@ def inspect(policies: Path, opa: OpaBinary, source: dict[str, JSON] | None) -> M
         gate = _gate(metadata, file, line, custom, path[2], source)
         if gate is not None:
             metadata.findings += _stray_codes(policies, gate)
+            said = gate.model_dump(mode="json", exclude_none=True, by_alias=True)
             gates[path[2]] = {
-                **gate.model_dump(mode="json", exclude_none=True, by_alias=True),
+                **said,
+                **_by_code(said["requirements"]),
                 "title": annotation["annotations"].get("title", path[2]),
                 "description": annotation["annotations"].get("description", ""),
                 "package": ".".join(path),
@@ -272,6 +274,14 @@ def _facts(gate: Gate, source: dict[str, JSON]) -> JSON:
             waivers.add(f"module:{required.module}")
             modules.add(required.module)
     return {"scopes": [*sorted(wanted_scopes)], "modules": [*sorted(modules)], "waivers": [*sorted(waivers)]}
+
+
+def _by_code(requirements: list[dict[str, JSON]]) -> dict[str, JSON]:
+    """A gate's requirements as the router looks them up: what the gate judges itself, and what is judged centrally."""
+    return {
+        "conditions": {str(r["code"]): r for r in requirements if "requires" not in r},
+        "training": {str(r["code"]): r for r in requirements if "requires" in r},
+    }
 
 
 def _schema(gate: Gate) -> JSON:

@@ -56,6 +56,8 @@ class Source(Reading):
         }
         whole: dict[str, JSON] = {**about, **dumped, "modules": modules, "words": folders.digest(self.words)}
         whole["awards"] = _awards(whole)
+        asked = {name: module.recertify for name, module in self.modules.items() if module.recertify is not None}
+        whole["recertified"] = {name: recertify.model_dump(mode="json") for name, recertify in asked.items()}
         return whole
 
 

@@ -9,6 +9,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -84,6 +85,20 @@ def test_tests_are_not_packed_and_item_text_is_not_there(built: Built) -> None:
     assert not [name for name in files if name.endswith("_test.rego")]
     assert {".manifest", ".signatures.json", "data.json", "muster/canary/canary.rego"} <= files.keys()
     assert json.loads(files[".manifest"])["revision"] == built.revision
+
+
+def test_the_build_writes_down_what_is_the_same_for_every_question(built: Built) -> None:
+    """Requirements stand by code, by who judges them, for the rules alone; what changed stands beside its modules."""
+    data: Any = built.data
+    for action, gate in data["metadata"]["gates"].items():
+        asked = {requirement["code"]: requirement for requirement in gate["requirements"]}
+        assert gate["conditions"] | gate["training"] == asked, action
+        assert {code for code, said in asked.items() if "requires" in said} == gate["training"].keys()
+    changed = {name: said["recertify"] for name, said in data["source"]["modules"].items() if "recertify" in said}
+    assert data["source"]["recertified"] == changed
+    for described in Catalogue(data).described():
+        assert isinstance(described, dict)
+        assert not described.keys() & {"conditions", "training", "facts", "schema"}
 
 
 def test_the_catalogue_reads_what_was_built(built: Built) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from engine.bundling.source import scope_modules
-from tests.policies.world import CAPABILITIES, HERE, POLICIES, Object
+from tests.policies.world import CAPABILITIES, HERE, POLICIES, Object, with_recertified
 
 DATES = HERE / "dates"
 
@@ -25,7 +25,7 @@ def source() -> Object:
         for module in data["modules"]
         for scopes in [sorted(s for s, modules in by_scope.items() if module in modules)]
     }
-    return data
+    return with_recertified(data)
 
 
 def bundle(opa: Path, folder: Path, policies: Path = POLICIES, gates: Object | None = None) -> Path:

@@ -35,13 +35,28 @@ def metadata(opa: Path, policies: Path = POLICIES) -> Object:
         for a in found["annotations"]
         if a["annotations"]["scope"] == "package" and "custom" in a["annotations"]
     }
-    gates = {path[2]: {"obligations": [], **c} for path, c in packages.items() if path[:2] == ("muster", "gates")}
+    gates = {path[2]: by_code(c) for path, c in packages.items() if path[:2] == ("muster", "gates")}
     return {"gates": gates, "common": packages["muster", "gate"]["requirements"]}
+
+
+def by_code(gate: Object) -> Object:
+    """A gate as the router reads it: with its requirements by code, those of its own and those about training."""
+    conditions: Object = {}
+    training: Object = {}
+    for requirement in gate["requirements"]:
+        (training if "requires" in requirement else conditions)[requirement["code"]] = requirement
+    return {"obligations": [], **gate, "conditions": conditions, "training": training}
+
+
+def with_recertified(data: Object) -> Object:
+    """A source, with the modules whose major version changed."""
+    changed = {name: module["recertify"] for name, module in data["modules"].items() if "recertify" in module}
+    return {**data, "recertified": changed}
 
 
 def source() -> Object:
     """`data.source` of the fixture."""
-    return cast(Object, yaml.safe_load((HERE / "source.yaml").read_text("utf-8")))
+    return with_recertified(cast(Object, yaml.safe_load((HERE / "source.yaml").read_text("utf-8"))))
 
 
 @dataclass(frozen=True, slots=True)

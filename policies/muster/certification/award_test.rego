@@ -4,6 +4,7 @@ import data.muster.certification as rule
 
 _award_source := {
 	"modules": {},
+	"recertified": {},
 	"tracks": {
 		"ops/core": {"modules": [{"module": "c1", "tier": "completed"}, {"module": "c2", "tier": "completed"}]},
 		"ops/more": {"modules": [{"module": "m1", "tier": "proficient"}]},
@@ -199,6 +200,7 @@ test_award[note] if {
 
 _renewal_source(rule) := {
 	"modules": {"a": {"title": "A"}},
+	"recertified": {},
 	"tracks": {},
 	"scopes": {"one": object.union(
 		{

@@ -7,6 +7,7 @@ _certified_source := {
 		"a": {"title": "A"},
 		"old": {"title": "Old", "recertify": {"below": 2, "by": "2027-01-01T00:00:00.000Z"}},
 	},
+	"recertified": {"old": {"below": 2, "by": "2027-01-01T00:00:00.000Z"}},
 	"tracks": {},
 	"scopes": {
 		"export": {

@@ -21,16 +21,18 @@ rank := {"enrolled": 0, "completed": 1, "proficient": 2, "certified": 3}
 #   major change or a regrade asks to renew it
 # scope: document
 holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": tier, "asked": asked} if {
-	facts.scopes[required.scope].standing == "good"
+	scope := facts.scopes[required.scope]
+	scope.standing == "good"
+	least := rank[required.tier]
 	[ends, evidence, tier, asked] := max({[ends, held.evidence, tier, asked] |
-		some tier, held in facts.scopes[required.scope].tiers
-		rank[tier] >= rank[required.tier]
+		some tier, held in scope.tiers
+		rank[tier] >= least
 		is_string(held.evidence)
 		is_object(held.parts)
 		calendar.is_instant(held.issued_at)
 		calendar.is_instant(held.expires_at)
 		asked := renewals(required.scope, tier, held.parts) | cut(held)
-		ends := min((({held.expires_at} | _window(required, held.issued_at)) | asked))
+		ends := min({held.expires_at, _too_old(required, held.issued_at, held.expires_at)} | asked)
 	})
 }
 
@@ -38,24 +40,24 @@ holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": requi
 	[ends, evidence, asked] := pass(required.module, required.tier, required.within, facts)
 }
 
-holding(required, facts) := {"ends": min(ends), "evidence": evidence, "tier": required.tier, "asked": asked} if {
-	parts := track_parts(required.track, required.tier)
+holding(required, facts) := {"ends": ends, "evidence": evidence, "tier": required.tier, "asked": asked} if {
+	parts := data.source.tracks[required.track].modules
 	passes := [found |
 		some part in parts
-		found := pass(part.module, part.tier, required.within, facts)
+		found := pass(part.module, _lower(part.tier, required.tier), required.within, facts)
 	]
 	count(passes) > 0
 	count(passes) == count(parts)
-	ends := {found[0] | some found in passes}
+	ends := min([found[0] | some found in passes])
 	evidence := {found[1] | some found in passes}
 	asked := {by | some found in passes; some by in found[2]}
 }
 
 # When a certification of a date is too old for a requirement.
 # A scope that is renewed by its expiry, or by the calendar, lasts as long as its certification says.
-_window(required, date) := {end} if {
-	end := calendar.add(date, required.within)
-} else := set() if {
+_too_old(required, issued_at, _) := calendar.add(issued_at, required.within)
+
+_too_old(required, _, expires_at) := expires_at if {
 	required.within == null
 	data.source.scopes[required.scope].renewal in {"expiry", "calendar"}
 }
@@ -64,9 +66,11 @@ _window(required, date) := {end} if {
 # description: |
 #   the instant to which a reviewed regrade cut a fact, as a set of one or none; undefined where the regrade names none
 # scope: document
-cut(fact) := set() if {
-	count({"until", "lowered"} & object.keys(fact)) == 0
-} else := {fact.until} if calendar.is_instant(fact.until)
+cut(fact) := {fact.until} if {
+	calendar.is_instant(fact.until)
+} else := set() if {
+	count(object.filter(fact, {"until", "lowered"})) == 0
+}
 
 # METADATA
 # description: every module of a track, in the track's order, at the tier it asks or a lower one that is enough
@@ -74,7 +78,9 @@ track_parts(track, tier) := [object.union(part, {"tier": _lower(part.tier, tier)
 	some part in data.source.tracks[track].modules
 ]
 
-_lower(one, other) := [tier | some tier in tiers; tier in {one, other}][0]
+_lower(one, other) := one if {
+	rank[one] <= rank[other]
+} else := other
 
 # METADATA
 # description: |
@@ -84,7 +90,6 @@ pass(module, tier, within, facts) := max({[ends, fact.evidence, asked] |
 	rank[held] >= rank[tier]
 	is_string(fact.evidence)
 	is_string(fact.version)
-	calendar.is_instant(fact.passed_at)
 	asked := _asked(module, fact.version) | cut(fact)
 	ends := min({calendar.add(fact.passed_at, within)} | asked)
 })
@@ -94,12 +99,14 @@ pass(module, tier, within, facts) := max({[ends, fact.evidence, asked] |
 #   the instants by which modules of a scope have to be passed anew after a major change, given the versions (module to
 #   version) that a tier of it was earned with
 renewals(scope, tier, versions) := {by |
+	some module, _ in changed
 	some take in data.source.scopes[scope].takes
 	rank[take.tier] <= rank[tier]
 	some part in take_parts(take)
-	version := object.get(versions, part.module, "")
-	data.source.modules[part.module].recertify
-	some by in _asked(part.module, version)
+	part.module == module
+	some by in _asked(module, object.get(versions, module, ""))
+} if {
+	changed := data.source.recertified
 }
 
 _asked(module, version) := {asked.by |
@@ -128,10 +135,11 @@ waiver(required, facts, now) := waived(required, facts, now).evidence
 # METADATA
 # description: the waiver, {until, evidence}, that covers a requirement at an instant
 waived(required, facts, now) := held if {
-	held := facts.waivers[waiver_key(required)]
+	calendar.is_instant(now)
+	some key, held in facts.waivers
+	key == waiver_key(required)
 	is_string(held.evidence)
 	calendar.is_instant(held.until)
-	calendar.is_instant(now)
 	now < held.until
 }
 
@@ -160,7 +168,7 @@ _way(required) := [object.union(part, {"within": required.within}) |
 	some part in track_parts(required.track, required.tier)
 ] if required.track
 
-_way(required) := [object.union(part, {"within": rule.within_parts}) |
+_way(required) := [{"module": part.module, "tier": part.tier, "within": rule.within_parts} |
 	rule := data.source.scopes[required.scope]
 	some take in way_takes(required.scope, required.tier)
 	some part in take_parts(take)
@@ -169,9 +177,11 @@ _way(required) := [object.union(part, {"within": rule.within_parts}) |
 # METADATA
 # description: the takes on the way to a tier of a scope, those of a lower tier first
 way_takes(scope, tier) := [take |
+	takes := data.source.scopes[scope].takes
+	highest := rank[_awarded(takes, tier)]
 	some lesser in tiers
-	rank[lesser] <= rank[_awarded(scope, tier)]
-	some take in data.source.scopes[scope].takes
+	rank[lesser] <= highest
+	some take in takes
 	take.tier == lesser
 ]
 
@@ -180,9 +190,10 @@ way_takes(scope, tier) := [take |
 serving(tier) := [one | some one in tiers; rank[one] >= rank[tier]]
 
 # The lowest tier that serves and that the scope awards; `certified` it always does.
-_awarded(scope, tier) := [one |
+_awarded(takes, tier) := [one |
+	awarded := {take.tier | some take in takes} | {"certified"}
 	some one in serving(tier)
-	one in ({take.tier | some take in data.source.scopes[scope].takes} | {"certified"})
+	one in awarded
 ][0]
 
 # METADATA

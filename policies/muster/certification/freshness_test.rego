@@ -8,6 +8,7 @@ _freshness_source := {
 		"b": {"title": "B"},
 		"old": {"title": "Old", "recertify": {"below": 2, "by": "2026-04-01T00:00:00.000Z"}},
 	},
+	"recertified": {"old": {"below": 2, "by": _asked_by}},
 	"tracks": {"ops": {"modules": [
 		{"module": "a", "tier": "completed"},
 		{"module": "b", "tier": "proficient"},
@@ -181,6 +182,11 @@ test_nothing_is_held[note] if {
 		"a track of nothing": [{"track": "none", "tier": "completed", "within": "P9M"}, {"modules": {}}],
 	}
 	not rule.holding(tc[0], tc[1]) with data.source as _freshness_source
+}
+
+test_nothing_is_held_where_nobody_says_what_changed if {
+	facts := _good({"proficient": _tier("2026-07-01T00:00:00.000Z")})
+	not rule.holding(_freshness_export, facts) with data.source as object.remove(_freshness_source, ["recertified"])
 }
 
 _waivers := {"waivers": {

@@ -11,6 +11,10 @@ _way_source := {
 		"old": {"version": "2.0.0", "recertify": {"below": 2, "by": "2027-06-01T00:00:00.000Z"}},
 		"older": {"version": "2.0.0", "recertify": {"below": 2, "by": "2027-05-01T00:00:00.000Z"}},
 	},
+	"recertified": {
+		"old": {"below": 2, "by": "2027-06-01T00:00:00.000Z"},
+		"older": {"below": 2, "by": "2027-05-01T00:00:00.000Z"},
+	},
 	"tracks": {"ops": {"modules": [{"module": "c1", "tier": "completed"}, {"module": "c2", "tier": "completed"}]}},
 	"scopes": {
 		"pair": _way_scope([{"module": "b", "tier": "proficient"}, {"module": "a", "tier": "completed"}]),

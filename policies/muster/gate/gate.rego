@@ -39,21 +39,6 @@ import data.muster.lib.calendar
 # entrypoint: true
 # scope: document
 decision := {
-	"verdict": "deny",
-	"allow": false,
-	"mode": "enforce",
-	"gate": null,
-	"policy_id": null,
-	"runbook_id": null,
-	"denials": [_denial(_common["unknown-action"])],
-	"evidence": [],
-	"obligations": [],
-	"valid_until": null,
-} if {
-	not _registered
-}
-
-decision := {
 	"verdict": _verdict,
 	"allow": _allow,
 	"mode": _gate.mode,
@@ -61,9 +46,24 @@ decision := {
 	"policy_id": _gate.policy_id,
 	"runbook_id": _gate.runbook_id,
 	"denials": _denials,
-	"evidence": sort(_evidence | _stored_evidence),
+	"evidence": sort(_evidence),
 	"obligations": array.concat(_gate.obligations, _obligations),
 	"valid_until": _changes_at,
+} if {
+	_registered
+} else := {
+	"verdict": "deny",
+	"allow": false,
+	"mode": "enforce",
+	"gate": null,
+	"policy_id": null,
+	"runbook_id": null,
+	"denials": [_denial(requirement) | some requirement in data.metadata.common; requirement.code == "unknown-action"],
+	"evidence": [],
+	"obligations": [],
+	"valid_until": null,
+} if {
+	not _registered
 }
 
 # METADATA
@@ -79,11 +79,63 @@ decisions[key] := answers[0] if {
 
 _registered if data.source.actions[input.action.name]
 
+# What METADATA says of the gate; its requirements also by code, those of its own as `conditions`, the others, which are
+# judged here, as `training`.
 _gate := data.metadata.gates[input.action.name] if _registered
 
-_common[requirement.code] := requirement if some requirement in data.metadata.common
+# Without an instant nothing is met: text compares with any text, and null is less than all of it.
+_now := input.now if calendar.is_instant(input.now)
 
-_requirements := array.concat(array.concat([_common["subject-active"]], _asked_of_stored), _gate.requirements)
+# What the gate says of its own conditions. A gate that is registered and gone leaves this undefined, and with it the
+# decision.
+_stated := _statement(_gate.action) if {
+	_now
+} else := {"met": set(), "evidence": set()} if {
+	not _now
+	_statement(_gate.action)
+}
+
+_statement(action) := {"met": met, "evidence": evidence} if {
+	met := data.muster.gates[action].met
+	is_set(met)
+	evidence := {id | some id in data.muster.gates[action].evidence; is_string(id)}
+}
+
+# The conditions that the gate does not state as met: what it states and nobody asks for turns nothing.
+_unstated := object.remove(_gate.conditions, _stated.met)
+
+# What is held, and has not ended.
+_held := {code: holding |
+	some code, requirement in _gate.training
+	holding := certification.holding(requirement.requires, input.facts)
+	_now < holding.ends
+}
+
+# The waivers in force, of what is held as well.
+_waivers := {code: held |
+	some code, requirement in _gate.training
+	held := certification.waived(requirement.requires, input.facts, _now)
+}
+
+_waived := object.remove(_waivers, _held)
+
+_untrained := object.remove(object.remove(_gate.training, _held), _waivers)
+
+_active if {
+	_now
+	input.subject.known == true
+	input.subject.active == true
+	is_string(input.subject.ref)
+}
+
+# That none is cited has to be said: nothing that is missing says it.
+_as_stored if {
+	_now
+	input.facts.request.cited == false
+	count(input.facts.request) == 1
+}
+
+_as_stored if count(_stored_unmet) == 0
 
 # The stored request that is cited, if it was stored for who is asking.
 _stored := input.facts.request if {
@@ -91,71 +143,20 @@ _stored := input.facts.request if {
 	input.facts.request.ref == input.subject.ref
 }
 
-_asked_of_stored := [_common["unknown-request"]] if not _stored
+_stored_unmet := {"request-withdrawn", "request-expired", "request-mismatch"} - _stored_met if _stored
 
-_asked_of_stored := [
-	_common["request-withdrawn"],
-	_common["request-expired"],
-	_common["request-mismatch"],
-] if {
-	_stored
+_stored_met contains "request-withdrawn" if {
+	_now
+	_stored.withdrawn == false
 }
 
-_codes contains requirement.code if some requirement in _requirements
-
-_training[requirement.code] := requirement.requires if some requirement in _gate.requirements
-
-# What the gate itself may state: the rest is judged here, and what nobody asks for turns nothing.
-_conditions := (_codes - object.keys(_training)) - object.keys(_common)
-
-# What the gate says of its own conditions. A gate that is registered and gone leaves this undefined, and with it the
-# decision.
-_stated := _statement(_gate.action)
-
-_statement(action) := {
-	"met": data.muster.gates[action].met,
-	"evidence": {id | some id in data.muster.gates[action].evidence; is_string(id)},
-}
-
-# Without an instant nothing is met: text compares with any text, and null is less than all of it.
-_now := input.now if calendar.is_instant(input.now)
-
-default _facts := {}
-
-_facts := input.facts
-
-_holdings[code] := certification.holding(required, _facts) if some code, required in _training
-
-_fresh contains code if {
-	some code, holding in _holdings
-	_now < holding.ends
-}
-
-# The waivers in force, of what is held as well.
-_waivers[code] := certification.waived(required, _facts, _now) if some code, required in _training
-
-_waived := object.remove(_waivers, _fresh)
-
-_active if {
-	input.subject.known == true
-	input.subject.active == true
-	is_string(input.subject.ref)
-}
-
-# That none is cited has to be said: nothing that is missing says it.
-_common_met contains "unknown-request" if {
-	input.facts.request.cited == false
-	object.keys(input.facts.request) == {"cited"}
-}
-
-_common_met contains "request-withdrawn" if _stored.withdrawn == false
-
-_common_met contains "request-expired" if {
+_stored_met contains "request-expired" if {
 	calendar.is_instant(_stored.expires_at)
 	_now < _stored.expires_at
 }
 
-_common_met contains "request-mismatch" if {
+_stored_met contains "request-mismatch" if {
+	_now
 	is_object(_stored.given[0])
 
 	# Where nothing stands, `given` itself is compared with a part of it.
@@ -164,21 +165,14 @@ _common_met contains "request-mismatch" if {
 	}
 }
 
-_common_met contains "subject-active" if _active
-
-default _met := set()
-
-_met := (((_stated.met & _conditions) | _fresh) | object.keys(_waived)) | _common_met if _now
-
-# Undefined where the requirements or the gate are gone: a set of codes alone would find nothing unmet among none.
-_unmet := _codes - _met if {
-	_stated
-	count(_requirements) > 0
-}
-
 default _verdict := "deny"
 
-_verdict := "allow" if count(_unmet) == 0
+_verdict := "allow" if {
+	count(_unstated) == 0
+	count(_untrained) == 0
+	_active
+	_as_stored
+}
 
 default _allow := false
 
@@ -186,32 +180,47 @@ _allow if _verdict == "allow"
 
 _allow if _gate.mode == "shadow"
 
-default _evidence := set()
+_evidence := _stated.evidence | _judged_evidence
 
-_evidence := _stated.evidence | _training_evidence if _now
+_judged_evidence contains id if {
+	some holding in _held
+	some id in holding.evidence
+}
 
-_stored_evidence contains _stored.evidence if {
+_judged_evidence contains held.evidence if some held in _waived
+
+_judged_evidence contains _stored.evidence if {
 	_now
 	is_string(_stored.evidence)
 }
 
-_training_evidence contains id if {
-	some code in _fresh
-	some id in _holdings[code].evidence
-}
-
-_training_evidence contains held.evidence if some held in _waived
-
-_obligations := [] if count(_waived) == 0
-
 _obligations := [{"type": "waiver", "id": held.evidence, "requirement": requirement.requires} |
+	count(_waived) > 0
 	some requirement in _gate.requirements
 	held := _waived[requirement.code]
-] if count(_waived) > 0
+]
 
-_denials := [] if count(_unmet) == 0
+_denials := [] if {
+	_verdict == "allow"
+} else := denials if {
+	unmet := (object.keys(_unstated) | object.keys(_untrained)) | _common_unmet
+	count(unmet) > 0
+	asked := array.concat(data.metadata.common, _gate.requirements)
+	denials := [_denial(requirement) | some requirement in asked; requirement.code in unmet]
 
-_denials := [_denial(requirement) | some requirement in _requirements; requirement.code in _unmet] if count(_unmet) > 0
+	# What is not met and cannot be told is no decision.
+	count(denials) == count(unmet)
+}
+
+# What every gate asks, and is not met.
+_common_unmet contains "subject-active" if not _active
+
+_common_unmet contains "unknown-request" if {
+	not _as_stored
+	not _stored
+}
+
+_common_unmet contains code if some code in _stored_unmet
 
 _denial(requirement) := {
 	"code": requirement.code,
@@ -228,12 +237,15 @@ _remedy(requirement) := object.union({"kind": "lesson", "module": module}, shown
 } else := requirement.remedy
 
 # The module that METADATA names is on every way the last, and serves nobody.
-_ways[requirement.code] := array.concat(path, named) if {
-	some requirement in _gate.requirements
-	requirement.code in _unmet
+_ways := {code: array.concat(path, named) |
+	some code, requirement in _untrained
 	path := [part | some part in certification.path(requirement.requires, _facts)]
 	named := [{"module": module, "ends": ""} | module := requirement.remedy.module]
 }
+
+default _facts := {}
+
+_facts := input.facts
 
 # An array of one or none.
 _next(way, instant) := array.slice([part.module | some part in way; instant >= part.ends], 0, 1)
@@ -243,11 +255,15 @@ default _instant := "9999"
 
 _instant := input.now if _now
 
+default _changes_at := null
+
+_changes_at := min(_turns)
+
 # The instants after now at which the output turns into another: what is held ends, an exception that covers more than
 # what is held ends, the gate says something else, another lesson is the next.
 _turns contains holding.ends if {
-	some holding in _holdings
-	holding.ends > _now
+	some holding in _held
+	calendar.is_instant(holding.ends)
 }
 
 _turns contains held.until if {
@@ -255,7 +271,10 @@ _turns contains held.until if {
 	not _outlasts(code, held.until)
 }
 
-_turns contains _stored.expires_at if _stored.expires_at > _now
+_turns contains _stored.expires_at if {
+	_stored.expires_at > _now
+	calendar.is_instant(_stored.expires_at)
+}
 
 _turns contains _stated_until
 
@@ -263,10 +282,11 @@ _turns contains part.ends if {
 	some way in _ways
 	some part in way
 	part.ends > _now
+	calendar.is_instant(part.ends)
 	_next(way, part.ends) != _next(way, _now)
 }
 
-_outlasts(code, instant) if _holdings[code].ends > instant
+_outlasts(code, instant) if _held[code].ends > instant
 
 # The first of the gate's instants at which it says something else: most often the very first, so that is asked alone.
 _stated_until := _instants[0] if {
@@ -276,8 +296,10 @@ _stated_until := _instants[0] if {
 _changing contains instant if {
 	action := _gate.action
 	some instant in _instants
-	[after] := [said | said := _statement(action)] with input.now as instant
-	[after.met & _conditions, (after.evidence | _training_evidence)] != [_stated.met & _conditions, _evidence]
+	later := object.union(input, {"now": instant})
+	[after] := [said | said := _statement(action)] with input as later
+	unstated := object.remove(_gate.conditions, after.met)
+	[unstated, (after.evidence | _judged_evidence)] != [_unstated, _evidence]
 }
 
 _instants := sort([instant |
@@ -285,7 +307,3 @@ _instants := sort([instant |
 	calendar.is_instant(instant)
 	instant > _now
 ])
-
-default _changes_at := null
-
-_changes_at := min({instant | some instant in _turns; calendar.is_instant(instant)})

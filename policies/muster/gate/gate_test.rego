@@ -19,7 +19,13 @@ _common := [
 
 _trained := {"module": "a", "tier": "completed", "within": "P1D"}
 
-_gate := {
+# As the build writes it: its requirements by code as well.
+_judged(gate) := object.union(object.remove(gate, ["conditions", "training"]), {
+	"conditions": {requirement.code: requirement | some requirement in gate.requirements; not requirement.requires},
+	"training": {requirement.code: requirement | some requirement in gate.requirements; requirement.requires},
+})
+
+_gate := _judged({
 	"action": "act",
 	"policy_id": "POL-1",
 	"runbook_id": "RB-1",
@@ -35,11 +41,12 @@ _gate := {
 		{"code": "own", "title": "O", "message": "o", "remedy": {"kind": "text"}},
 	],
 	"obligations": [{"type": "runbook", "id": "RB-1"}],
-}
+})
 
 _source := {
 	"actions": {"act": {"title": "Act", "risk": "high"}},
 	"modules": {"a": {"title": "A", "version": "1.0.0", "minutes": 5, "href": "/a", "kind": "lesson"}},
+	"recertified": {},
 	"scopes": {},
 	"tracks": {},
 }
@@ -255,9 +262,17 @@ test_nothing_to_decide_by[note] if {
 	some note, tc in {
 		"no package": {"gates": {}},
 		"no metadata": {"metadata": {"gates": {}, "common": _common}},
-		"no common requirements": {"metadata": {"gates": {"act": _gate}, "common": []}},
+		"requirements that are not by code": {"metadata": {
+			"gates": {"act": object.remove(_gate, ["conditions", "training"])},
+			"common": _common,
+		}},
+		"nothing by which to say what is not met": {
+			"request": object.union(_request, {"subject": {"active": false}}),
+			"metadata": {"gates": {"act": _gate}, "common": []},
+		},
+		"no set of what is met": {"gates": {"act": object.union(_says.act, {"met": {"own": false}})}},
 	}
-	not rule.decision with input as _request
+	not rule.decision with input as object.get(tc, "request", _request)
 		with data.source as _source
 		with data.metadata as object.get(tc, "metadata", _bundle.metadata)
 		with data.muster.gates as object.get(tc, "gates", _says)
@@ -338,10 +353,10 @@ test_a_code_that_nobody_asks_for_turns_nothing if {
 	decision := rule.decision with input as object.union(request, {"facts": {"change_windows": {"w": window}}})
 		with data.source as {"actions": {"prod-change": {"title": "Change"}}, "modules": {}}
 		with data.metadata as {
-			"gates": {"prod-change": object.union(_gate, {
+			"gates": {"prod-change": _judged(object.union(_gate, {
 				"action": "prod-change",
 				"requirements": [_gate.requirements[1]],
-			})},
+			}))},
 			"common": _common,
 		}
 	decision.valid_until == null
@@ -349,7 +364,7 @@ test_a_code_that_nobody_asks_for_turns_nothing if {
 
 _second := object.union(_gate.requirements[0], {"code": "also-trained", "requires": {"module": "b"}})
 
-_twice := object.union(_gate, {"requirements": [_gate.requirements[0], _gate.requirements[1], _second]})
+_twice := _judged(object.union(_gate, {"requirements": [_gate.requirements[0], _gate.requirements[1], _second]}))
 
 test_waivers_stand_in_the_order_of_the_requirements if {
 	waivers := {
@@ -370,10 +385,10 @@ test_where_nothing_is_missing_the_lesson_is_the_one_that_is_named if {
 			"within_parts": "P1D",
 		}}})
 		with data.metadata as {
-			"gates": {"act": object.union(_gate, {"requirements": [object.union(
+			"gates": {"act": _judged(object.union(_gate, {"requirements": [object.union(
 				json.remove(_gate.requirements[0], ["requires/module"]),
 				{"requires": {"scope": "s"}, "remedy": {"kind": "lesson", "module": "a"}},
-			)]})},
+			)]}))},
 			"common": _common,
 		}
 		with data.muster.gates as _says
@@ -399,10 +414,10 @@ test_what_the_gate_says_turns_at_its_own_instants[note] if {
 	})
 		with data.source as {"actions": {"prod-change": {"title": "Change"}}, "modules": {}}
 		with data.metadata as {
-			"gates": {"prod-change": object.union(_gate, {
+			"gates": {"prod-change": _judged(object.union(_gate, {
 				"action": "prod-change",
 				"requirements": [object.union(_gate.requirements[1], {"code": "change-window"})],
-			})},
+			}))},
 			"common": _common,
 		}
 	[decision.verdict, decision.evidence, decision.valid_until] == tc[1]
@@ -432,10 +447,10 @@ test_the_gate_turns_at_a_later_instant_of_its_own[note] if {
 	})
 		with data.source as {"actions": {"data-export": {"title": "Export"}}, "modules": {}}
 		with data.metadata as {
-			"gates": {"data-export": object.union(_gate, {
+			"gates": {"data-export": _judged(object.union(_gate, {
 				"action": "data-export",
 				"requirements": [object.union(_gate.requirements[1], {"code": "dual-approval"})],
-			})},
+			}))},
 			"common": _common,
 		}
 	[decision.verdict, decision.evidence, decision.valid_until] == tc[1]
@@ -446,10 +461,10 @@ _track := {"tracks": {"ab": {"modules": [
 	{"module": "b", "tier": "completed"},
 ]}}}
 
-_tracked := object.union(_gate, {"requirements": [object.union(
+_tracked := _judged(object.union(_gate, {"requirements": [object.union(
 	json.remove(_gate.requirements[0], ["requires/module"]),
 	{"requires": {"track": "ab"}},
-)]})
+)]}))
 
 test_the_lesson_is_the_first_that_does_not_serve[note] if {
 	some note, tc in {

@@ -8,6 +8,7 @@ _school := {
 		"new": {"title": "New", "core": "ops/core", "advanced": null},
 	},
 	"modules": _source.modules,
+	"recertified": {},
 	"tracks": {
 		"ops/core": {
 			"title": "Core", "level": "core",

@@ -74,7 +74,7 @@ met contains "columns-safe" if {
 	is_array(input.context.columns)
 	count(input.context.columns) > 0
 	every column in input.context.columns {
-		_class(column) in {"public", "personal"}
+		_columns[column] in {"public", "personal"}
 	}
 }
 
@@ -99,7 +99,7 @@ evidence contains approval.evidence if {
 
 instants contains approval.expires_at if some approval in _cited
 
-_class(column) := data.source.exports.datasets[input.resource.id].columns[column] if input.resource.type == "dataset"
+_columns := data.source.exports.datasets[input.resource.id].columns if input.resource.type == "dataset"
 
 _same_customer if {
 	is_string(input.subject.customer)
