@@ -342,7 +342,7 @@ def test_a_fork_raises_an_alarm_that_cannot_be_missed(
             copy.person(f"copy-{number}")
         if people:
             witness.start()
-        until(lambda: ready(copy)["alarms"], "the alarm is raised", TRY_SECONDS)
+        until(lambda: [a for a in ready(copy)["alarms"] if a["entry"]], "the alarm is raised and recorded", TRY_SECONDS)
         _seen_everywhere(copy, witness.name, words)
         _proves(copy, vkey, cosigned)
         if words == "forked":

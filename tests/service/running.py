@@ -34,13 +34,14 @@ def instant(ahead: timedelta = timedelta()) -> str:
 
 def until(condition: Callable[[], Any], what: str, seconds: float = READY_SECONDS) -> Any:
     """Wait for a condition, with a deadline; returns its value."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.01
     while True:
         value = condition()
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.01)  # a condition is polled: nothing here waits for time to pass
+        time.sleep(pause)  # a condition is polled: nothing here waits for time to pass
+        pause = min(pause * 1.2, 0.1)  # what takes long is not asked so often that it takes longer
 
 
 def environment(home: Path, opa: Path, **more: str) -> dict[str, str]:
