@@ -66,7 +66,7 @@ def _check(policies: Path, read: Source, opa: OpaBinary) -> tuple[dict[str, JSON
         metadata = gates.inspect(policies, opa, None if read.findings else read.data)
         findings += metadata.findings
         if not read.findings:
-            findings += routing.check_gates(read, metadata.data["gates"])
+            findings += routing.check_gates(read, metadata.data["gates"], stored=metadata.stored)
         data = {} if read.findings else {"source": read.data, "metadata": metadata.data}
     return data, sorted(set(findings))
 

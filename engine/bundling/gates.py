@@ -42,6 +42,8 @@ class Metadata:
 
     data: dict[str, JSON] = field(default_factory=lambda: {"gates": {}, "common": []})
     findings: list[Finding] = field(default_factory=list)
+    stored: bool = False
+    """Whether the router knows requests that were stored beforehand."""
 
 
 def inspect(policies: Path, opa: OpaBinary, source: dict[str, JSON] | None) -> Metadata:
@@ -107,6 +109,7 @@ def _common(metadata: Metadata, file: str, line: int) -> None:
             wrong("".join(f".{part}" for part in error["loc"]), str(error["msg"]))
         return
     codes = sorted(r.code for r in common)
+    metadata.stored = {*codes} >= STORED_REQUESTS
     if codes not in (sorted(_COMMON), sorted(_COMMON | STORED_REQUESTS)) or any(r.requires for r in common):
         stored = f"and, if it knows stored requests, {', '.join(sorted(STORED_REQUESTS))}"
         wrong("", f"are {', '.join(sorted(_COMMON))}, {stored}, each once and without `requires`")

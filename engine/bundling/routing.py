@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from engine.bundling import hosts
 from engine.bundling.errors import Finding
 from engine.bundling.gateways import Gateway, Issuer
+from engine.bundling.metadata import STORED_REQUESTS
 from engine.bundling.references import Place, Reading
 from engine.bundling.routes import Route, Routes, Taken
 from engine.bundling.templates import Overlaps, PathTemplate, path_template, text_template
@@ -193,12 +194,19 @@ class _Entered:
         return found
 
 
-def check_gates(reading: Reading, gates: JSON) -> Iterator[Finding]:
-    """Hold each route against its gate's METADATA: a route gives what the gate reads, of its type, and nothing else."""
+def check_gates(reading: Reading, gates: JSON, *, stored: bool) -> Iterator[Finding]:
+    """Hold each route against its gate's METADATA: a route gives what the gate reads, of its type, and nothing else.
+
+    `stored`: whether the router knows requests that were stored beforehand.
+    """
     assert isinstance(gates, dict)
     for place, route in _routes(reading):
         gate = gates.get(route.action)
-        for field_, message, hint in _against(route, gate) if isinstance(gate, dict) else ():
+        said = [*_against(route, gate)] if isinstance(gate, dict) else []
+        if route.request_ref is not None and not stored:
+            hint = f"list {', '.join(sorted(STORED_REQUESTS))} in its METADATA and ask for them, or leave it out"
+            said.append(("request_ref", "package muster.gate knows no stored requests, so this could not decide", hint))
+        for field_, message, hint in said:
             where = (*place, *_where(field_))
             name, line = ".".join(map(str, where)), reading.documents["routes"].line(where)
             yield Finding(file="routes.yaml", line=line, field=name, message=message, hint=hint)

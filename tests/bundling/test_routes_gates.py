@@ -96,7 +96,7 @@ CASES = {
 
 def test_the_example_fits_its_gates(copy: Path, real: JSON) -> None:
     """Nothing is found."""
-    assert not list(routing.check_gates(read_source(copy), real))
+    assert not list(routing.check_gates(read_source(copy), real, stored=True))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -113,12 +113,19 @@ def test_what_a_gate_and_a_route_do_not_agree_on_is_told(copy: Path, real: JSON,
     path.write_text(text, "utf-8")
     source = read_source(copy)
     assert not source.findings, [str(f) for f in source.findings]
-    found = {f.field: f for f in routing.check_gates(source, real)}
+    found = {f.field: f for f in routing.check_gates(source, real, stored=True)}
     assert found.keys() == expected.keys(), [str(f) for f in found.values()]
     for field, (message, hint) in expected.items():
         assert message in found[field].message
         assert hint in found[field].hint
         assert (found[field].file, found[field].line > 1) == ("routes.yaml", True)
+
+
+def test_a_router_without_stored_requests_serves_no_route_that_takes_one(copy: Path, real: JSON) -> None:
+    """It would be 503 for ever: that is seen when it is written."""
+    (found,) = routing.check_gates(read_source(copy), real, stored=False)
+    assert (found.file, found.field, found.line > 1) == ("routes.yaml", "exports.1.request_ref", True)
+    assert "unknown-request" in found.hint
 
 
 def test_the_whole_check_tells_of_routes(tmp_path: Path, opa_binary: OpaBinary) -> None:
@@ -153,5 +160,5 @@ def test_every_kind_of_schema_is_understood(copy: Path, schema: dict[str, Any], 
         "context.change_window": {"source": "asserted", "schema": schema},
         "subject.active": {"source": "directory", "schema": {"type": "boolean"}},
     }
-    found = list(routing.check_gates(read_source(copy), {"prod-change": {"inputs": inputs}}))
+    found = list(routing.check_gates(read_source(copy), {"prod-change": {"inputs": inputs}}, stored=True))
     assert bool(found) != fits, found
