@@ -120,8 +120,15 @@ class _Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as exc:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             self._fail(f"what it answers is no HTTP: {exc}")
+            self.abort()
+
+    def on_headers_complete(self) -> None:
+        """A head has come: one that announces another (1xx) was not asked for, and what follows it would be taken for
+        the answer to the next question."""
+        if self._parser.get_status_code() < 200:
+            self._fail("it answers that it will answer")
             self.abort()
 
     def on_message_begin(self) -> None:
