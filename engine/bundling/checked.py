@@ -1,7 +1,8 @@
 """Which revisions have passed the check before they decide, so that a start need not run it over the same again.
 
 A note is a MAC, under a key of the home, over everything that the check's outcome depends on: archive, allowlist, OPA,
-and the text of the checks themselves, so that none outlives an upgrade. Whatever is odd about a note, the check is run.
+and the text of the checks themselves, so that none outlives an upgrade. Whatever is odd about a note, the check is run;
+one that cannot be written stops nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +36,9 @@ class Checked:
             return []
         found = archive.check_archive(data, stored.capabilities_text, opa)
         if not found:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            write_private(note, mark)
+            with suppress(OSError):  # a full disk, say: without the note the next start checks again, and that is all
+                self.folder.mkdir(mode=0o700, exist_ok=True)
+                write_private(note, mark)
         return found
 
     def _mark(self, data: bytes, allowlist: str, opa: OpaBinary) -> str:

@@ -88,3 +88,19 @@ def test_a_note_is_for_exactly_what_was_checked(
     with pytest.raises(FileNotFoundError):
         notes.findings(revision, away, anew=False)
     assert archive.check_archive(revision.path.read_bytes(), revision.capabilities_text, opa_binary) == []
+
+
+@pytest.mark.parametrize("odd", ["a file for the folder", "a folder for the note", "a link into nowhere"])
+def test_a_note_that_cannot_be_written_stops_nothing(
+    odd: str, notes: Checked, opa_binary: OpaBinary, tmp_path: Path
+) -> None:
+    """The check was passed: the revision decides, and is checked again the next time."""
+    if odd == "a file for the folder":
+        notes.folder.write_text("")
+    elif odd == "a folder for the note":
+        (notes.folder / REVISION).mkdir(parents=True)
+    else:
+        notes.folder.symlink_to(tmp_path / "nowhere")
+    assert notes.findings(stored(tmp_path, GOOD), opa_binary, anew=False) == []
+    assert [f.message for f in notes.findings(stored(tmp_path, BAD), opa_binary, anew=False)] != []
+    assert not notes.folder.is_dir() or [p.name for p in notes.folder.iterdir()] == [REVISION]  # nothing half written
