@@ -46,9 +46,10 @@ class Approvals:
             raise BadRequest("an approval names only what the gate will see", errors)
 
         async def build() -> Append:
-            ref = runtime.ref(caller.tenant, approver)
-            if ref is None:
+            known = self.writer.known(caller.tenant, approver)
+            if known is None:
                 raise Conflict(f"{caller.principal} is not in the directory, so their approval could not count")
+            ref, seen = known
             now = runtime.now(caller.tenant)
             until = expires_at or instants.from_ms(instants.parse(now) + DEFAULT_MS)
             if not now < until <= instants.from_ms(instants.parse(now) + LONGEST_MS):
@@ -69,6 +70,7 @@ class Approvals:
             return Append(
                 tenant=caller.tenant,
                 drafts=(Draft(id=uuid7(), kind="approval", payload=payload, about=approver),),
+                reads=(seen,),
             )
 
         return await self.writer.write(once, build)

@@ -28,7 +28,7 @@ class Exceptions:
         _known(runtime.active(caller.tenant).catalogue, kind, identifier)
 
         async def build() -> Append:
-            self._in_directory(caller.tenant, person)
+            _, seen = self._in_directory(caller.tenant, person)
             if until <= runtime.now(caller.tenant):
                 raise BadRequest("a waiver that is over", (FieldError("/until", "must be in the future"),))
             payload = once.marked(
@@ -41,7 +41,7 @@ class Exceptions:
                 }
             )
             draft = Draft(id=uuid7(), kind="waiver", payload=payload, about=person)
-            return Append(tenant=caller.tenant, drafts=(draft,))
+            return Append(tenant=caller.tenant, drafts=(draft,), reads=(seen,))
 
         return await self.writer.write(once, build)
 
@@ -58,8 +58,7 @@ class Exceptions:
         person, scope = self.certification(caller.tenant, entry_id)
 
         async def build() -> Append:
-            ref = self._in_directory(caller.tenant, person)
-            name = f"person/{ref}"
+            _, (name, _) = self._in_directory(caller.tenant, person)
             version, state = runtime.reader.objects(caller.tenant, [name])[name]
             if entry_id not in _held(state, scope):
                 raise Conflict(f"certification {entry_id} is not in force any more: renewed, or revoked already")
@@ -77,11 +76,11 @@ class Exceptions:
 
         return await self.writer.write(once, build)
 
-    def _in_directory(self, tenant: str, person: Person) -> str:
-        ref = self.writer.runtime.ref(tenant, person)
-        if ref is None:
+    def _in_directory(self, tenant: str, person: Person) -> tuple[str, tuple[str, int]]:
+        known = self.writer.known(tenant, person)
+        if known is None:
             raise NotFound(f"there is no {person.type} {person.id} in the directory")
-        return ref
+        return known
 
 
 def _known(catalogue: Catalogue, kind: str, identifier: str) -> None:

@@ -38,11 +38,12 @@ class Requests:
 
         async def build() -> Append:
             person = Person(type=request.subject.type, id=request.subject.id)
+            ref, seen = self._known(tenant, person)
             payload = once.marked(
                 {
                     "event": "stored",
                     "person": {"type": person.type, "id": person.id},
-                    "ref": self._ref(tenant, person),
+                    "ref": ref,
                     "action": asserted.action,
                     "resource": self._resource(tenant, request, asserted),
                     "context": asserted.context,
@@ -52,7 +53,7 @@ class Requests:
                 }
             )
             draft = Draft(id=uuid7(), kind="request", payload=payload, about=person)
-            return Append(tenant=tenant, drafts=(draft,))
+            return Append(tenant=tenant, drafts=(draft,), reads=(seen,))
 
         return await self.writer.write(once, build)
 
@@ -91,18 +92,18 @@ class Requests:
             raise NotFound(f"there is no stored request {request_id}")
         return entry
 
-    def _ref(self, tenant: str, person: Person) -> str:
-        ref = self.writer.runtime.ref(tenant, person)
-        if ref is None:
+    def _known(self, tenant: str, person: Person) -> tuple[str, tuple[str, int]]:
+        known = self.writer.known(tenant, person)
+        if known is None:
             raise NotFound(f"there is no {person.type} {person.id} in the directory: add the person first")
-        return ref
+        return known
 
     def _resource(self, tenant: str, request: Request, asserted: Asserted) -> dict[str, JSON]:
         """The resource as it is written down: a person stands by `ref`, since the entry is another's."""
         kind, identifier = request.resource.type, request.resource.id
         named: dict[str, JSON] = {"type": kind, "id": identifier}
         if kind == "user":
-            named = {"type": kind, "ref": self._ref(tenant, Person(type=kind, id=identifier))}
+            named = {"type": kind, "ref": self._known(tenant, Person(type=kind, id=identifier))[0]}
         return {**named, "properties": asserted.resource_properties} if asserted.resource_properties else named
 
 

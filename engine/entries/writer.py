@@ -15,7 +15,7 @@ from engine.errors import Conflict, Unavailable
 from engine.runtime import Runtime
 from ledger import canonical
 from ledger.errors import IdempotencyConflict, Stale
-from ledger.model import JSON, Append, Entry
+from ledger.model import JSON, Append, Entry, Person
 
 ATTEMPTS = 5
 
@@ -64,6 +64,16 @@ class Writer:
     def by(self, caller: Caller) -> dict[str, JSON]:
         """How the entry names its author."""
         return caller.named(self.runtime.ref(caller.tenant, caller.principal.person))
+
+    def known(self, tenant: str, person: Person) -> tuple[str, tuple[str, int]] | None:
+        """A person's ref, and their object for `reads`; None for who is not in the directory.
+
+        An entry that names a person leans on it: made while they were erased, it would name them for ever.
+        """
+        ref = self.runtime.ref(tenant, person)
+        name = f"person/{ref}"
+        version = -1 if ref is None else self.runtime.reader.objects(tenant, [name])[name][0]
+        return None if ref is None or version < 0 else (ref, (name, version))
 
     async def write(self, once: Once, build: Callable[[], Awaitable[Append]]) -> tuple[Entry, bool]:
         """Append what `build` makes, building again when what it read has moved.

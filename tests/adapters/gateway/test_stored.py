@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import shutil
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -234,6 +239,42 @@ def test_an_erasure_takes_what_was_stored(edge: Edge) -> None:
         edge.service.call("app", "POST", f"/v1/requests/{request}/withdrawal", {}, 404)
     edge.service.person("gus")  # who comes back is somebody new
     assert codes(cite(edge, kept, "gus"))[0] == "unknown-request"
+
+
+@pytest.mark.parametrize("user", ["ivo", "jon", "kim", "lea"])
+def test_nothing_is_stored_for_who_was_erased_meanwhile(edge: Edge, user: str) -> None:
+    """Applications that store requests while their person is erased: none of them stands behind the erasure."""
+    headers = {"Authorization": f"Bearer {edge.service.token('app')}", "Content-Type": "application/json"}
+    asked, ended = json.dumps(body(user)), threading.Event()
+
+    def go_on() -> list[int]:
+        stored = []
+        with closing(http.client.HTTPConnection(urlsplit(edge.service.url).netloc, timeout=30)) as connection:
+            while not ended.is_set():
+                connection.request("POST", "/v1/requests", asked, headers)
+                answer = connection.getresponse()
+                told = json.loads(answer.read())
+                assert answer.status in (201, 404, 503), told
+                stored += [told["index"]] if answer.status == 201 else []
+        return stored
+
+    edge.service.person(user)
+    before = edge.size()
+    with ThreadPoolExecutor(6) as pool:
+        storing = [pool.submit(go_on) for _ in range(6)]
+        try:
+            until(lambda: edge.size() > before + 12, "some are stored")
+            erased = until(lambda: erase(edge, user), "the person is erased")
+        finally:
+            ended.set()
+    assert all(index < erased for one in storing for index in one.result())
+
+
+def erase(edge: Edge, user: str) -> int | None:
+    """Where an erasure stands in the log; None where what is to be erased moved all the while."""
+    wanted = {"user": user, "reason": "asked for", "approved_by": ["system:privacy"]}
+    done = edge.service.http("POST", "/v1/erasures", role="admin", json=wanted)
+    return int(done.json()["entries"][0]["index"]) if done.status_code == 200 else None
 
 
 def test_a_key_stores_once(edge: Edge) -> None:
