@@ -100,7 +100,7 @@ def test_what_the_rules_are_told() -> None:
     assert stored.facts(KNOWS, None, STATES, "a1") == {"request": {"cited": False}}
 
 
-@pytest.mark.parametrize("missing", [None, *STORED_REQUESTS])
+@pytest.mark.parametrize("missing", [None, *sorted(STORED_REQUESTS)])
 def test_rules_that_do_not_know_it_are_not_asked(missing: str | None) -> None:
     """A router that does not list all four codes would not see that a request has ended: nothing is decided by it."""
     old = gate("subject-active", *(STORED_REQUESTS - {missing} if missing else ()))
