@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,8 @@ MOST_LEVELS = 32
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})")
 _Loader = type[yaml.SafeLoader] | type[yaml.CSafeLoader]
 _FAST: _Loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_UNSEEN = re.compile("[\t\ufeff]")
+"""A tab, or a byte order mark: libyaml takes them for blanks in places where PyYAML refuses them."""
 
 
 def _number(text: str) -> int:
@@ -112,10 +115,10 @@ def parse(data: bytes, name: str) -> Document:
 
 def _node(document: Document, text: str) -> yaml.Node | None:
     """What a text is made of. libyaml takes a tenth of the time; PyYAML's own reader says better what is wrong."""
-    try:
-        return _composed(document, text, _FAST)
-    except yaml.YAMLError:
-        return _composed(document, text, yaml.SafeLoader)
+    if not _UNSEEN.search(text):
+        with suppress(yaml.YAMLError):
+            return _composed(document, text, _FAST)
+    return _composed(document, text, yaml.SafeLoader)
 
 
 def _composed(document: Document, text: str, loader: _Loader) -> yaml.Node | None:
@@ -141,11 +144,11 @@ def _plain(document: Document, text: str, loader: _Loader) -> bool:
 
 def _value(document: Document, node: yaml.Node, place: tuple[str | int, ...]) -> JSON:
     document.lines[place] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
+    if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         return dict(_members(document, node, place))
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
         return [_value(document, item, (*place, index)) for index, item in enumerate(node.value)]
-    construct = _SCALARS.get(node.tag)
+    construct = _SCALARS.get(node.tag) if isinstance(node, yaml.ScalarNode) else None
     if construct is None:
         document.wrong(
             place, f"is of a kind that is not used here: {node.tag.rpartition(':')[2]}", "write text in quotes"
