@@ -10,8 +10,10 @@ from importlib import import_module
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.api import problems
 from engine.api.gateway import Gateways
 from engine.api.services import Services
+from engine.errors import Unavailable
 
 _MODULE = "engine.api.app"
 
@@ -25,16 +27,20 @@ class Behind:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on, as soon as there is an application."""
-        await (await asyncio.shield(self._app))(scope, receive, send)
+        try:
+            app = await asyncio.shield(self._app)
+        except Unavailable as error:
+            app = problems.of(error)
+        await app(scope, receive, send)
 
     async def load(self) -> None:
-        """Load it; raises whatever keeps it from being loaded, and so does every request from then on."""
+        """Load it; raises whatever keeps it from being loaded. Every request is told from then on that there is none."""
         try:
             await asyncio.to_thread(import_module, _MODULE)
             from engine.api.app import application
 
             self._app.set_result(application(self._found, self._gateways))
-        except Exception as exc:
-            self._app.set_exception(exc)
+        except Exception:
+            self._app.set_exception(Unavailable("this service could not load all of itself, and ends: send it again"))
             self._app.exception()  # seen, also where nobody waits
             raise

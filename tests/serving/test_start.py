@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
+from starlette.types import Message
 
+from engine.api.gateway import Gateways
+from engine.api.services import Services
 from engine.cli.main import COMMANDS, parser
+from engine.serving import behind
 from tests.service.running import Service
 
 HEAVY = ("fastapi", "httpx", "jsonschema", "jinja2", "babel", "grpc", "markdown_it", "urllib.request")
@@ -73,6 +79,31 @@ def test_a_service_whose_application_cannot_be_loaded_ends(new_service: Callable
     assert done.returncode == 3
     assert "the application behind the decisions cannot be loaded" in done.stderr
     assert "No module named 'engine.api.nowhere'" in done.stderr
+
+
+def test_who_waits_for_what_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 503, as of all that is not there now, whether they came before or after it was known."""
+    monkeypatch.setattr(behind, "_MODULE", "engine.api.nowhere")
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nobody reads the body")
+
+    async def main() -> None:
+        app = behind.Behind(cast(Services, None), cast(Gateways, None))
+        early = asyncio.create_task(app({"type": "http"}, receive, send))
+        await asyncio.sleep(0)  # it begins
+        with pytest.raises(ModuleNotFoundError):
+            await app.load()
+        await early
+        await app({"type": "http"}, receive, send)
+
+    asyncio.run(main())
+    assert [message["status"] for message in sent if message["type"] == "http.response.start"] == [503, 503]
+    assert b"urn:muster:problem:unavailable" in sent[1]["body"]
 
 
 @pytest.mark.parametrize("words", [["-h"], ["nonsense"], []])
