@@ -34,7 +34,7 @@ class Behind:
         await app(scope, receive, send)
 
     async def load(self) -> None:
-        """Load it; raises whatever keeps it from being loaded. Every request is told from then on that there is none."""
+        """Load it; raises whatever keeps it from being loaded, and from then on every request is told so."""
         try:
             await asyncio.to_thread(import_module, _MODULE)
             from engine.api.app import application
