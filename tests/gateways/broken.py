@@ -52,6 +52,11 @@ ASSETS = f"""\
             {PLAIN[1]}
         }}
 """
+STYLES = f"""\
+        location ~* \\.(css|js|png|jpg|svg|woff2)$ {{
+            {PLAIN[1]}
+        }}
+"""
 KEPT = """\
             proxy_method GET;
             proxy_cache kept;
@@ -74,6 +79,7 @@ BROKEN: Final = [
         "unasked",
         ("/", "/assets/"),
     ),
+    Broken("nginx", "whatever ends like a style sheet goes by unasked", ((SITE, STYLES + SITE),), "targets", "unasked"),
     Broken("nginx", "satisfy any", ((ASK, f"{ASK}            satisfy any; allow all;\n"), PLAIN), "denied", "unasked"),
     Broken(
         "nginx",

@@ -1,7 +1,8 @@
 """Request targets that two readers may understand differently: encoded, doubled, dotted, absolute, broken.
 
 Those of the gateways' own advisories (encoded slashes and dots, `;`, `#`, backslashes, absolute form), what frameworks
-fold together (case, doubled slashes, a trailing newline), and what only a raw connection sends.
+fold together (case, doubled slashes, a trailing newline), endings that somebody lets pass for files (`/admin.css` is
+`/admin` to an application that cuts them off), and what only a raw connection sends.
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ TARGETS: Final[tuple[bytes, ...]] = (
     b"/admin%zz",
     b"/admin%u0061",
     b"/%c0%aeadmin",
+    b"/admin.css",
+    b"/admin/x.js",
+    b"/admin/x.PNG",
+    b"/admin.html",
+    b"/admin.json",
     b"/caf%c3%a9",
     b"/caf\xc3\xa9",
     b"/a b",
