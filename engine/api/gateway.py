@@ -139,7 +139,7 @@ class Gateways:
     def profiles(self, tenant: str) -> Profiles:
         """What a tenant's active revision says of gateways; raises Unavailable."""
         active = self.found.runtime.active(tenant)
-        return self._compiled.of(active.revision, active.catalogue)
+        return self._compiled.of(tenant, active.revision, active.catalogue)
 
     # The answer.
 

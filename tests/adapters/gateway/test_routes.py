@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.adapters.gateway import paths
 from engine.adapters.gateway.paths import Refused, Target
+from engine.adapters.gateway.profiles import Compiled
 from engine.adapters.gateway.routes import Asked, Headers, Match, RouteMap
 from engine.bundling.catalogue import Catalogue
 from engine.bundling.routes import Route
@@ -443,3 +444,14 @@ def test_the_map_cannot_be_changed(page: Catalogue) -> None:
         routes._tables = {}  # type: ignore[misc]
     with pytest.raises(TypeError):
         routes._tables["x", "GET", 1] = None  # type: ignore[index]
+
+
+def test_what_a_tenant_has_active_is_compiled_once(page: Catalogue) -> None:
+    """However many tenants there are, each with a revision of its own; those with the same one share it."""
+    compiled = Compiled()
+    tenants = {f"tenant{number}": f"revision{number}" for number in range(40)}
+    first = {tenant: compiled.of(tenant, revision, page) for tenant, revision in tenants.items()}
+    assert all(compiled.of(tenant, revision, page) is first[tenant] for tenant, revision in tenants.items())
+    assert len({id(each) for each in first.values()}) == len(tenants)
+    assert compiled.of("tenant0", "revision1", page) is first["tenant1"]
+    assert compiled.of("tenant0", "revision40", page) is not first["tenant0"]
