@@ -31,6 +31,8 @@ from ledger.ids import uuid7
 from ledger.model import JSON, Append, Changed, Draft, Person, Receipt
 from ledger.remote import RemoteLedger
 from ledger.sqlite import SqliteLedger
+from ledger.sqlite.owning import free
+from ledger.sqlite.writer import FREE_FLOOR
 from ledger.store import Ledger, Reader
 
 EVALUATION_SECONDS = 1.0
@@ -196,7 +198,7 @@ class Runtime:
         return tuple(sorted(self._active.keys() | self._wanted.keys()))
 
     def not_ready(self) -> str | None:
-        """Why this service cannot decide now, or None."""
+        """Why this service cannot decide now, or not record it, or None."""
         if not self._wanted:
             return "no revision is active: run `muster policy activate`"
         if isinstance(self.ledger, RemoteLedger) and self.ledger.away:
@@ -211,6 +213,8 @@ class Runtime:
                 self.ledger.now(tenant)
             except ledger_errors.LedgerError as exc:
                 return str(exc)
+        if free(self.home.database) < FREE_FLOOR:
+            return "the disk is nearly full, so nothing can be recorded: make space"
         return None
 
     @property

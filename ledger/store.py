@@ -60,7 +60,10 @@ class Ledger(Protocol):
         """
 
     def now(self, tenant: str) -> Instant:
-        """max(clock, newest published `at`); MUST raise NotReady while the clock cannot be believed."""
+        """max(clock, newest published `at`); MUST raise NotReady while the clock cannot be believed.
+
+        A store that knows that nothing can be appended any more raises it, too.
+        """
 
     def reader(self) -> Reader:
         """A reader of the same database; the caller closes it."""

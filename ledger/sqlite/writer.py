@@ -153,7 +153,9 @@ class SqliteLedger:
             self._changed.notify()
 
     def now(self, tenant: str) -> Instant:
-        """See Ledger."""
+        """See Ledger; raises NotReady also once nothing can be written any more."""
+        if self._closing:
+            raise NotReady("the ledger is closed")
         return self._watch.now(self._newest.get(tenant))
 
     def reader(self) -> SqliteReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -9,7 +10,13 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.service.running import ROOT, Service, environment, export
+import pytest
+
+from engine import runtime
+from engine.opa.binary import OpaBinary
+from ledger.sqlite.writer import FREE_FLOOR
+from tests.service.running import ROOT, Service, copy_home, environment, export
+from tests.service.test_leases import inside
 
 
 def test_a_second_start_on_one_home_says_so_and_stops(service: Service) -> None:
@@ -18,6 +25,32 @@ def test_a_second_start_on_one_home_says_so_and_stops(service: Service) -> None:
     assert re.search(r"another Muster \(process \d+\) is running on the home", done.stderr)
     assert "Traceback" not in done.stderr
     assert service.http("GET", "/readyz").status_code == 200
+
+
+def test_what_cannot_record_is_not_ready(
+    template: tuple[Path, str], tmp_path: Path, opa_binary: OpaBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that is nearly full, and once the writer has ended, whatever OPA could decide."""
+    copy_home(template[0], tmp_path / "home")
+    room = [FREE_FLOOR]
+    monkeypatch.setattr(runtime, "free", lambda _path: room[0])
+
+    async def main() -> None:
+        async with inside(tmp_path / "home", opa_binary, monkeypatch) as muster:
+
+            async def ready() -> tuple[int, str]:
+                answer = await muster.public.get("/readyz")
+                return answer.status_code, answer.json().get("detail", "")
+
+            assert (await ready())[0] == 200
+            room[0] -= 1
+            assert await ready() == (503, "the disk is nearly full, so nothing can be recorded: make space")
+            room[0] += 1
+            assert (await ready())[0] == 200
+            muster.runtime.ledger.close()
+            assert await ready() == (503, "the ledger is closed")
+
+    asyncio.run(main())
 
 
 def test_a_home_of_a_newer_version_is_refused(new_service: Callable[[], Service]) -> None:
