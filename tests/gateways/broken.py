@@ -52,6 +52,13 @@ ASSETS = f"""\
             {PLAIN[1]}
         }}
 """
+UNASKED = f"""\
+        location /unasked/ {{
+            internal;
+            rewrite ^/unasked(.*)$ $1 break;
+            {PLAIN[1]}
+        }}
+"""
 STYLES = f"""\
         location ~* \\.(css|js|png|jpg|svg|woff2)$ {{
             {PLAIN[1]}
@@ -69,6 +76,13 @@ FOR_ALL = """\
             proxy_cache kept;
             proxy_cache_key $request_uri;
 """
+KEEPS = ("server_tokens off;", "server_tokens off; proxy_cache_path cache keys_zone=kept:1m;")
+
+
+def kept(key: str) -> str:
+    """The ask, kept as long as Muster says, under a key."""
+    return f"            proxy_method GET;\n            proxy_cache kept;\n            proxy_cache_key {key};\n"
+
 
 BROKEN: Final = [
     Broken(
@@ -173,6 +187,47 @@ BROKEN: Final = [
         ),
         "kept-allows",
         "kept_for_others",
+    ),
+    Broken(
+        "nginx",
+        "an allow kept for every host",
+        (KEEPS, ("            proxy_method GET;\n", kept('"$request_method $request_uri"'))),
+        "kept-allows",
+        "kept_for_others",
+    ),
+    Broken(
+        "nginx",
+        "the key says whose it is, and Vary is not looked at",
+        (
+            KEEPS,
+            (
+                "            proxy_method GET;\n",
+                kept('"$request_method $host $request_uri $http_authorization"; proxy_ignore_headers Vary'),
+            ),
+        ),
+        "kept-allows",
+        "kept_for_others",
+    ),
+    Broken(
+        "nginx",
+        "those within go by unasked, and a header says who is",
+        (
+            ("server_tokens off;", "server_tokens off; set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"),
+            (ASK, f"{ASK}            satisfy any; allow 10.0.0.0/8; deny all;\n"),
+            PLAIN,
+        ),
+        "spoofed",
+        "unasked",
+    ),
+    Broken(
+        "nginx",
+        "whoever says to be a health check goes by unasked",
+        (
+            (ASK, f"{ASK}            if ($http_user_agent ~ kube-probe) {{ rewrite ^ /unasked$uri last; }}\n"),
+            (SITE, UNASKED + SITE),
+        ),
+        "spoofed",
+        "unasked",
     ),
     Broken(
         "caddy",

@@ -129,7 +129,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         },
     ),
     "kept_for_others": Fault(
-        what="an allow that was kept was given to another request: another person, method or target",
+        what="an allow that was kept was given to another request: of another person, method, host or "
+        "target, or with another header that its `Vary` names",
         lets="somebody gets through on what somebody else was allowed",
         cure="tell kept answers apart by method, host, target and all that their `Vary` names",
         by_kind={

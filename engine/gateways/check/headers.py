@@ -18,7 +18,17 @@ _SPOOFS: Final = (
     ("X-Rewrite-Url", "/public"),
     ("X-Envoy-Original-Path", "/public"),
     ("Forwarded", "host=public.example"),
+    ("X-Forwarded-For", "127.0.0.1"),
+    ("X-Forwarded-For", "10.0.0.1"),
+    ("X-Real-Ip", "10.0.0.1"),
+    ("True-Client-Ip", "10.0.0.1"),
+    ("Forwarded", "for=10.0.0.1"),
+    ("User-Agent", "kube-probe/1.33"),
+    ("User-Agent", "ELB-HealthChecker/2.0"),
+    ("User-Agent", "GoogleHC/1.0"),
 )
+"""What a request is said to be about; and who is said to send it, where a rule lets an inner network or a health check
+go by unasked."""
 _PAIRS: Final = (
     (("X-Original-URI", "/public"), ("X-Original-Method", "GET")),
     (("X-Forwarded-Uri", "/public"), ("X-Forwarded-Method", "GET")),
@@ -40,7 +50,8 @@ _NAMED: Final = (
 
 
 def spoofed(site: Site) -> Iterator[Found]:
-    """Headers that say what a request is about: something harmless, or, where Muster itself judges, what it allows."""
+    """Headers that say what a request is about (something harmless, or, where Muster itself judges, what it allows), or
+    that it is of those who need not be asked about."""
     target = site.aim("spoofed", f"{site.prefix}/no-such-route" if site.keys is not None else None)
     for spoof in (*((one,) for one in _SPOOFS), *_PAIRS):
         sent = tuple(

@@ -55,7 +55,7 @@ def allowed(site: Site) -> Iterator[Found]:
 
 PROBES: Final = (
     Probe("allowed", "what arrives has a decision that Muster signed, about itself", allowed),
-    Probe("spoofed", "no header of a client's chooses what Muster judges", headers.spoofed),
+    Probe("spoofed", "no header of a client's chooses what Muster judges, or goes by unasked", headers.spoofed),
     Probe("muster-headers", "what a client writes under Muster's names reaches nobody", headers.musters),
     Probe("aliases", "other spellings of headers (X_User, Muster_Decision_Id) do not arrive", headers.aliases),
     Probe("connection", "a client's Connection takes nothing out of what Muster says", headers.connection),

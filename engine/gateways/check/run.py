@@ -89,7 +89,7 @@ PROBES: Final = (
     Probe("dead", "without Muster nothing arrives, and when it is back everything does", answers.dead),
     Probe("kept-connections", "a connection that Muster has closed costs no request", answers.kept),
     Probe("paths", "each path that was given, and what is below it, is asked about", paths),
-    Probe("spoofed", "no header of a client's chooses what Muster judges", headers.spoofed),
+    Probe("spoofed", "no header of a client's chooses what Muster judges, or goes by unasked", headers.spoofed),
     Probe("muster-headers", "what a client writes under Muster's names reaches nobody", headers.musters),
     Probe("aliases", "other spellings of headers (X_User, Muster_Decision_Id) do not arrive", headers.aliases),
     Probe("duplicates", "of two headers of one name Muster sees both", headers.duplicates),
