@@ -78,6 +78,8 @@ class Back:
     """Where the reader came from, and may go back to: an address of theirs at a host that a route names."""
 
     href: str
+    word: str
+    """That says so."""
 
     @property
     def host(self) -> str:
@@ -91,8 +93,8 @@ def _back(request: Request, tenant: str, person: Person) -> Back | None:
     now_ms = instants.parse(found.runtime.now(tenant))
     for word in (request.query_params.get(PARAMETER), request.cookies.get(RETURN_COOKIE)):
         address = None if word is None else found.returns.address(tenant, person, word, now_ms)
-        if address is not None:
-            return Back(address)
+        if word is not None and address is not None:
+            return Back(address, word)
     return None
 
 
@@ -127,9 +129,12 @@ def keep(request: Request, response: Response, session: Session) -> None:
 
 def keep_return(request: Request, response: Response) -> None:
     """Remember the way back through the lesson, also for who has to sign in first: whose it is, is looked at when it is
-    used."""
+    used. Where the reader is known, somebody else's word does not take the place of theirs."""
     word = request.query_params.get(PARAMETER)
     if word is None or not looks_like(word):
+        return
+    back: Back | None = getattr(request.state, "back", None)
+    if hasattr(request.state, "back") and (back is None or back.word != word):
         return
     secure = services(request).runtime.settings.base_url.startswith("https://")
     response.set_cookie(

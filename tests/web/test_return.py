@@ -174,6 +174,21 @@ def test_only_what_could_be_a_word_is_kept(edge: Edge) -> None:
     assert any(line.startswith('muster_return=""') for line in left.headers.get_list("set-cookie"))
 
 
+def test_a_link_with_somebody_elses_word_takes_nothing_away(edge: Edge) -> None:
+    """Who is signed in, and is sent another's link, keeps their own way back; a word of their own is kept."""
+    words = {}
+    for user in ("bob", "fay"):
+        edge.service.person(user)
+        got = edge.ask("caddy", user, method="GET", target=PAGE, more=[("Accept", "text/html")])
+        (words[user],) = parse_qs(urlsplit(got.header("Location") or "").query)["return"]
+    cookies = {"muster_session": cookie_of(edge, "bob"), "muster_return": words["bob"]}
+    for sent, kept in (("fay", False), ("bob", True)):
+        url = f"{edge.service.url}/learn/modules/{LESSON}"
+        answer = httpx.get(url, params={"return": words[sent]}, cookies=cookies)
+        assert 'class="back"' in answer.text
+        assert any(line.startswith("muster_return=") for line in answer.headers.get_list("set-cookie")) is kept
+
+
 @pytest.fixture(scope="module")
 def returns(tmp_path_factory: pytest.TempPathFactory) -> Returns:
     """Of a home of its own."""
