@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from engine.opa import binary
 
@@ -24,6 +25,10 @@ _LONG = (
     "bundling/test_build",
     "thirdparty/",
 )
+
+# An example that took long was one beside which others ran: how long something may take is measured by its own tests.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 pytest.register_assert_rewrite("tests.ledger.builders", "tests.ledger.store_suite")
 

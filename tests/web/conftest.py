@@ -18,9 +18,9 @@ _NUMBERS = itertools.count()
 LOCALES = {"en": "en-GB", "de": "de-DE"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The machine's own Chromium."""
+    """The machine's own Chromium. While it is driven no test of another file can start an event loop."""
     found = next((p for n in ("chromium", "google-chrome") if (p := shutil.which(n))), None)
     assert found is not None, "there is no Chromium: run tests/need.sh"
     with sync_playwright() as playwright:

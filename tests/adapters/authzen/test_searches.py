@@ -115,6 +115,7 @@ def test_actions_are_searched_with_the_context_given(crowd: Service) -> None:
     assert ids(answered(crowd, "search/action", export(TRAINED[0], destination=7))) == []
 
 
+@pytest.mark.alone
 def test_a_page_without_a_limit_is_bounded(breaking: Service) -> None:
     """100 results, and a token, also where nobody asked for pages."""
     readable = {**asked(ALICE, {"name": "crash"}, THINGS), "context": {"number": "1"}}
