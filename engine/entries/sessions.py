@@ -111,7 +111,7 @@ class Sessions:
         origin, once = state.get("origin"), Once.of(caller, word, "ticket")
         try:
             return await self._issue(principal.id, None if origin is None else str(origin), str(state["since"]), once)
-        except Conflict:
+        except (Conflict, NotFound):  # used before, or its person was erased meanwhile
             raise Unauthenticated(_USED) from None
 
     def _mac(self, said: str) -> str:

@@ -28,12 +28,18 @@ class Tokens:
     async def create(
         self, role: str, principal: Principal, life: str, once: Once, more: Mapping[str, JSON] | None = None
     ) -> tuple[Secret, str]:
-        """Issue a token; returns its secret, once, and the instant at which it ends. `more` is for its entry."""
+        """Issue a token; returns its secret, once, and the instant at which it ends. `more` is for its entry.
+
+        A session is for who is in the directory; raises NotFound.
+        """
         runtime, caller = self.writer.runtime, once.caller
         secret = tokens.make(caller.tenant, uuid7())
         expires_at = tokens.expiry(runtime.now(caller.tenant), life)
 
         async def build() -> Append:
+            known = self.writer.known(caller.tenant, principal.person) if principal.person is not None else None
+            if known is None and role == "learner-session":
+                raise NotFound(f"there is no {principal} in the directory: add the person first")
             payload = once.marked(
                 {
                     "token": secret.token_id,
@@ -47,7 +53,7 @@ class Tokens:
                 }
             )
             draft = Draft(id=uuid7(), kind="token", payload=payload, about=principal.person)
-            return Append(tenant=caller.tenant, drafts=(draft,))
+            return Append(tenant=caller.tenant, drafts=(draft,), reads=() if known is None else (known[1],))
 
         _, repeated = await self.writer.write(once, build)
         if repeated:

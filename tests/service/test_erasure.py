@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import apsw
 import orjson
@@ -20,7 +25,7 @@ from ledger import canonical, entry
 from ledger.merkle import Frontier, leaf_hash
 from ledger.sqlite import SqliteLedger
 from tests.ledger.builders import BY, draft, one
-from tests.service.running import Service, export, instant
+from tests.service.running import Service, export, instant, until
 
 ZOE = "zoe.quill@example.org"
 REASON = "request 4711"
@@ -110,6 +115,50 @@ def test_what_was_theirs_says_erased(erased: tuple[Service, dict[str, Any], dict
     answer = service.call("gateway", "POST", "/v1/decisions", export(ZOE))
     assert answer["allow"] is False
     assert service.muster("explain", had["own"], want=None).returncode in (1, 2)
+
+
+def test_no_session_begins_behind_an_erasure(new_service: Callable[[], Service]) -> None:
+    """Hosts that begin sessions while their person is erased: what is told as begun stands before it."""
+    service, ended = new_service().start(), threading.Event()
+    service.person("boss")
+    headers = {"Authorization": f"Bearer {service.token('app')}", "Content-Type": "application/json"}
+    begun = [0] * 8
+
+    def go_on(mine: int) -> None:
+        with closing(http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=30)) as connection:
+            while not ended.is_set():
+                connection.request("POST", "/v1/sessions", '{"user": "ida"}', headers)
+                answer = connection.getresponse()
+                told = answer.read()
+                assert answer.status in (200, 404, 503), told
+                begun[mine] += answer.status == 200
+
+    def erase() -> int | None:
+        wanted = {"user": "ida", "reason": "asked for", "approved_by": ["user:boss"]}
+        done = service.http("POST", "/v1/erasures", role="admin", json=wanted)
+        return int(done.json()["entries"][0]["index"]) if done.status_code == 200 else None
+
+    at = []
+    with ThreadPoolExecutor(len(begun)) as pool:
+        beginning = [pool.submit(go_on, i) for i in range(len(begun))]
+        try:
+            for _ in range(4):
+                service.person("ida")
+                enough = sum(begun) + 24
+                until(partial(_more, begun, enough), "sessions begin")
+                at.append(until(erase, "the person is erased"))
+        finally:
+            ended.set()
+        for one_of in beginning:
+            one_of.result()
+    service.stop()
+    with closing(sqlite3.connect(f"file:{service.home / 'ledger.db'}?mode=ro", uri=True)) as ledger:
+        found = "SELECT idx, payload FROM payloads WHERE about_id = 'ida' AND idx > ?"
+        assert ledger.execute(found, (at[-1],)).fetchall() == []
+
+
+def _more(counts: list[int], than: int) -> bool:
+    return sum(counts) > than
 
 
 def test_whoever_comes_again_begins_anew(new_service: Callable[[], Service]) -> None:
