@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -334,7 +335,11 @@ def test_it_can_be_ended(when: str, installed: Path) -> None:
         pdp = f"unix:{sock}" if when == "first requests" else f"127.0.0.1:{there.pdp}"
         words = [pdp if word.endswith(f":{there.pdp}") else word for word in there.words()]
         command = [sys.executable, "-m", "engine.cli.main", "gateway", "check", *words]
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # What a shell starts in the background is deaf to Ctrl-C, and so would be what it starts: as on a terminal.
+        terminal = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        running = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=terminal
+        )
         assert running.stderr is not None
         while when not in (line := running.stderr.readline()):
             assert line, "it ended before"

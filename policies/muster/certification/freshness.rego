@@ -78,9 +78,7 @@ track_parts(track, tier) := [object.union(part, {"tier": _lower(part.tier, tier)
 	some part in data.source.tracks[track].modules
 ]
 
-_lower(one, other) := one if {
-	rank[one] <= rank[other]
-} else := other
+_lower(one, other) := tiers[min({rank[one], rank[other]})]
 
 # METADATA
 # description: |
