@@ -78,7 +78,7 @@ track_parts(track, tier) := [object.union(part, {"tier": _lower(part.tier, tier)
 	some part in data.source.tracks[track].modules
 ]
 
-_lower(one, other) := tiers[min({rank[one], rank[other]})]
+_lower(one, other) := [tier | some tier in tiers; tier in {one, other}][0]
 
 # METADATA
 # description: |
@@ -176,12 +176,12 @@ _way(required) := [{"module": part.module, "tier": part.tier, "within": rule.wit
 # description: the takes on the way to a tier of a scope, those of a lower tier first
 way_takes(scope, tier) := [take |
 	takes := data.source.scopes[scope].takes
-	highest := rank[_awarded(takes, tier)]
-	some lesser in tiers
-	rank[lesser] <= highest
+	some lesser in _at_most(_awarded(takes, tier))
 	some take in takes
 	take.tier == lesser
 ]
+
+_at_most(tier) := [one | some one in tiers; rank[one] <= rank[tier]]
 
 # METADATA
 # description: a tier and those above it, lowest first

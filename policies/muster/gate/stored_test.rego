@@ -22,11 +22,7 @@ _asked := object.union(_request, {
 	"facts": {"request": _cited, "modules": {"a": {"completed": {"passed_at": "2026-06-01T09:00:00.000Z"}}}},
 })
 
-_told(request) := {"codes": codes, "evidence": decision.evidence, "valid_until": decision.valid_until} if {
-	decision := rule.decision with input as request
-		with data.source as _source
-		with data.metadata as _bundle.metadata
-		with data.muster.gates as _says
+_told(decision) := {"codes": codes, "evidence": decision.evidence, "valid_until": decision.valid_until} if {
 	codes := [denial.code | some denial in decision.denials]
 }
 
@@ -52,7 +48,11 @@ test_a_stored_request_bounds_the_answer[note] if {
 			"2026-06-02T09:00:00.000Z",
 		],
 	}
-	_told(_with(tc[0])) == {"codes": tc[1], "evidence": ["e-a", "e-own", "r1"], "valid_until": tc[2]}
+	told := _told(rule.decision) with input as _with(tc[0])
+		with data.source as _source
+		with data.metadata as _bundle.metadata
+		with data.muster.gates as _says
+	told == {"codes": tc[1], "evidence": ["e-a", "e-own", "r1"], "valid_until": tc[2]}
 }
 
 test_what_is_asked_is_what_was_stored[note] if {
@@ -71,7 +71,11 @@ test_what_is_asked_is_what_was_stored[note] if {
 		"nothing at all": [],
 		"no list": 7,
 	}
-	_told(_with({"facts": {"request": {"given": changes}}})).codes == ["request-mismatch"]
+	told := _told(rule.decision) with input as _with({"facts": {"request": {"given": changes}}})
+		with data.source as _source
+		with data.metadata as _bundle.metadata
+		with data.muster.gates as _says
+	told.codes == ["request-mismatch"]
 }
 
 test_of_anybody_elses_nothing_is_told[note] if {
@@ -85,7 +89,11 @@ test_of_anybody_elses_nothing_is_told[note] if {
 		"not said to be cited": {},
 		"no object": null,
 	}
-	_told(_citing(request)) == {
+	told := _told(rule.decision) with input as _citing(request)
+		with data.source as _source
+		with data.metadata as _bundle.metadata
+		with data.muster.gates as _says
+	told == {
 		"codes": ["unknown-request"], "evidence": ["e-a", "e-own"], "valid_until": "2026-06-02T09:00:00.000Z",
 	}
 }
@@ -96,13 +104,20 @@ test_nothing_odd_is_in_force[note] if {
 		"an end that is greater than any text": [{"expires_at": []}, "request-expired"],
 		"no word on whether it was withdrawn": [{"withdrawn": null}, "request-withdrawn"],
 	}
-	told := _told(_with({"facts": {"request": tc[0]}}))
+	told := _told(rule.decision) with input as _with({"facts": {"request": tc[0]}})
+		with data.source as _source
+		with data.metadata as _bundle.metadata
+		with data.muster.gates as _says
 	told.codes == [tc[1]]
 	told.valid_until != "zzzz"
 }
 
 test_a_stored_request_without_evidence_is_still_judged if {
-	_told(_with({"facts": {"request": {"evidence": null}}})).evidence == ["e-a", "e-own"]
+	told := _told(rule.decision) with input as _with({"facts": {"request": {"evidence": null}}})
+		with data.source as _source
+		with data.metadata as _bundle.metadata
+		with data.muster.gates as _says
+	told.evidence == ["e-a", "e-own"]
 }
 
 test_no_gate_can_meet_what_is_asked_of_a_stored_request if {
