@@ -210,7 +210,6 @@ def test_the_operators_own_name_and_sampler_hold(receiver: Receiver, monkeypatch
 
 
 @pytest.mark.parametrize("silent", [False, True])
-@pytest.mark.alone
 def test_an_endpoint_that_is_away_stops_nothing(silent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times more spans than the queue holds are taken and dropped, and the end is bounded."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "4")  # so long takes one attempt to send, in seconds
