@@ -144,7 +144,7 @@ class SignedCheck:
             if (
                 before is not None
                 and stored.at < before.at
-                and not any(before.size <= index < stored.size for index in self.adjusted)
+                and not any(index >= before.size for index in self.adjusted)  # it may be signed after what it lacks
             ):
                 self._found(None, None, "checkpoint", f"{signed.where}: made before that of {before.size} entries")
             before = stored
