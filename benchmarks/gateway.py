@@ -29,7 +29,7 @@ from benchmarks.processes import Server
 from benchmarks.servers import MUSTER, ROOT, environment, free_port
 from benchmarks.table import progress
 from tests.gateways import programs, tools
-from tests.gateways.wire import listening, wait_until
+from tests.gateways.waiting import listening, wait_until
 
 _ROOM: Final = 2 << 30
 _USER: Final = "ada"

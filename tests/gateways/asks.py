@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from engine.gateways.check import asks
 from engine.gateways.check.asks import WAYS, Asked
+from engine.gateways.check.backend import Seen
+from engine.gateways.check.wire import Message
 from engine.gateways.wishes import ASK_PATH
-from tests.gateways.backend import Seen
-from tests.gateways.wire import Message
 
 
 def asked(profile: str, message: Message) -> Asked:

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.cli.main import main
 from tests.gateways.programs import KEY, process, short_folder, written
-from tests.gateways.wire import free_port
+from tests.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.decide import joined
+from engine.gateways.check.backend import Backend
+from engine.gateways.check.wire import Client, Message
 from tests.adapters.gateway.edge import EXPORT, Edge
 from tests.gateways import programs
-from tests.gateways.backend import Backend
-from tests.gateways.wire import Client, Message, free_port, wait_until
+from tests.gateways.waiting import wait_until
+from tests.ports import free_port
 
 PAGE: Final = "/customers/acme/export-page"
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engine.gateways.check.backend import Backend
 from engine.gateways.check.envoy import GrpcPdp
+from engine.gateways.check.pdp import HttpPdp
+from engine.gateways.check.wire import Client, Message, request
 from tests.gateways import certificates
 from tests.gateways.asks import Exchange
-from tests.gateways.backend import Backend
 from tests.gateways.certificates import Authority, key_of
-from tests.gateways.pdp import HttpPdp
 from tests.gateways.programs import process, short_folder, written
-from tests.gateways.wire import Client, Message, free_port, request, wait_until
+from tests.gateways.waiting import wait_until
+from tests.ports import free_port
 
 Way = Literal["tcp", "unix", "tls"]
 

@@ -20,7 +20,8 @@ from typing import Final
 
 from engine.cli.main import main
 from tests.gateways import tools
-from tests.gateways.wire import free_port, listening, wait_until
+from tests.gateways.waiting import listening, wait_until
+from tests.ports import free_port
 
 KEY: Final = "gateway-key_0123456789abcdef"
 PROFILES: Final = ("nginx", "caddy", "traefik", "haproxy", "envoy-http", "envoy-grpc")

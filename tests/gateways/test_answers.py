@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from tests.gateways import pdp
+from engine.gateways.check import pdp
+from engine.gateways.check.pdp import Plan
+from engine.gateways.check.wire import request
 from tests.gateways.partners import Gate
-from tests.gateways.pdp import Plan
 from tests.gateways.programs import KEY
-from tests.gateways.wire import request
 
 SLOWEST = 2.5
 """Seconds within which a client hears of a silence: the gateway's own limit is one."""
@@ -67,7 +67,8 @@ def test_nobody(gate: Gate) -> None:
 
 def test_redirected(gate: Gate) -> None:
     """A browser is sent to the remedy, as Muster wrote the address."""
-    plan = pdp.REDIRECT_NGINX if gate.profile == "nginx" else pdp.REDIRECT
+    status = 403 if gate.profile == "nginx" else 303  # nginx cannot pass a 3xx of an ask
+    plan = pdp.refused(status, "scope_expired", "Your certification has ended", Location=pdp.REMEDY)
     with gate.watch() as happened, gate.pdp.answering(plan):
         answer = gate.call()
     assert answer.status == 303

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from tests.gateways import pdp
+from engine.gateways.check import pdp
+from engine.gateways.check.wire import Client, chunked, request
 from tests.gateways.partners import Gate
-from tests.gateways.wire import Client, chunked, request
 
 MB = bytes(range(256)) * 4096
 HANDSHAKE = (

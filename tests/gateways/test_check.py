@@ -17,11 +17,11 @@ from engine.cli.main import parser
 from engine.gateways.check import site, starting
 from engine.gateways.check.pdp import HttpPdp
 from engine.gateways.check.server import Server
-from engine.gateways.check.wire import Message, Reader
+from engine.gateways.check.wire import Client, Message, Reader, request
 from tests.gateways import certificates, checked, pages
 from tests.gateways.broken import BROKEN, SITE, Broken
 from tests.gateways.programs import PROFILES, short_folder
-from tests.gateways.wire import Client, free_port, request
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -14,7 +14,7 @@ from tests.gateways import checked
 from tests.gateways.broken import ASSETS, BROKEN, SITE, Edit
 from tests.gateways.checked import Done
 from tests.gateways.mustered import PAGE
-from tests.gateways.wire import free_port
+from tests.ports import free_port
 
 OPEN = ASSETS.replace("/assets/", "/customers/acme/open")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.gateways import certificates, pages, programs
 from tests.gateways.programs import PROFILES
-from tests.gateways.wire import free_port
+from tests.ports import free_port
 
 GIVEN = ("--muster", "http://127.0.0.1:8080", "--backend", "http://127.0.0.1:3000", "--listen", ":8000")
 NAMES = ("--server-name", "app.example", "--server-name", "api.example")

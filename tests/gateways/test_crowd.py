@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.gateways import asks, pdp
+from engine.gateways.check import pdp
+from engine.gateways.check.targets import HEADS
+from engine.gateways.check.wire import Client, Message, request
+from tests.gateways import asks
 from tests.gateways.partners import Gate
-from tests.gateways.targets import HEADS
-from tests.gateways.wire import Client, Message, request
 
 
 @pytest.mark.parametrize("raw", HEADS.values(), ids=list(HEADS))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gateways import asks, pdp
+from engine.gateways.check import pdp
+from engine.gateways.check.wire import request
+from tests.gateways import asks
 from tests.gateways.partners import Gate
 from tests.gateways.programs import KEY
-from tests.gateways.wire import request
 
 SPOOFS = [
     ("X-Original-URI", "/public"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.gateways.check import http2
+from engine.gateways.check import http2, pdp
 from engine.gateways.check.http2 import PATHS
-from tests.gateways import pdp
 from tests.gateways.partners import Gate
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 from tests.gateways.mustered import PAGE, Log, Way
-from tests.gateways.wire import wait_until
+from tests.gateways.waiting import wait_until
 from tests.service.test_killed import opas
 
 BOUND_SECONDS = 10.0

@@ -14,12 +14,12 @@ from typing import Final
 
 import pytest
 
+from engine.gateways.check.backend import Seen
+from engine.gateways.check.wire import Client, chunked, request
 from tests.access.signing import b64, key
 from tests.adapters.gateway.edge import EXPORT, Edge
 from tests.gateways import mustered
-from tests.gateways.backend import Seen
 from tests.gateways.mustered import PAGE, Log, Record, Way, digest
-from tests.gateways.wire import Client, chunked, request
 from tests.service.running import until
 
 MIXED: Final = 1000

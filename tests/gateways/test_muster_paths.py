@@ -9,11 +9,11 @@ import pytest
 from muster_client.assertions import Verifier
 from muster_client.keys import parsed
 
+from engine.gateways.check.backend import Seen
+from engine.gateways.check.targets import TARGETS
+from engine.gateways.check.wire import Message, request
 from tests.adapters.gateway.edge import EXPORT, Edge
-from tests.gateways.backend import Seen
 from tests.gateways.mustered import Log, Record, Way, digest
-from tests.gateways.targets import TARGETS
-from tests.gateways.wire import Message, request
 
 ROUTED: Final = re.compile(
     rb"/(?:(?:admin|%61dmin|%61%64%6d%69%6e|public/(?:42|admin)|caf%[cC]3%[aA]9)/?)?(?:\?[!-~]*)?"

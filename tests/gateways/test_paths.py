@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gateways import pdp
+from engine.gateways.check import pdp
+from engine.gateways.check.targets import METHODS, TARGETS
+from engine.gateways.check.wire import request
 from tests.gateways.partners import Gate
-from tests.gateways.targets import METHODS, TARGETS
-from tests.gateways.wire import request
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=[f"{number:02d}" for number in range(len(TARGETS))])

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.gateways.check import pdp
 from engine.gateways.check.envoy import GrpcPdp
-from tests.gateways import certificates, partners, pdp, programs
+from engine.gateways.check.wire import request
+from tests.gateways import certificates, partners, programs
 from tests.gateways.partners import Way
 from tests.gateways.programs import PROFILES
-from tests.gateways.wire import request
 
 WAYS: list[tuple[str, Way]] = [(p, w) for p in PROFILES for w in ("tls", "unix") if (p, w) != ("traefik", "unix")]
 

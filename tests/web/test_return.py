@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from engine.access.returning import LIFE_MS, LONGEST, Returns, looks_like
+from engine.gateways.check.backend import Backend
 from engine.home import Home
 from engine.opa.binary import OpaBinary
 from ledger.model import Person
@@ -20,9 +21,9 @@ from tests.adapters.gateway.conftest import served
 from tests.adapters.gateway.edge import Edge
 from tests.demo import answers
 from tests.gateways import programs, tools
-from tests.gateways.backend import Backend
-from tests.gateways.wire import free_port, wait_until
+from tests.gateways.waiting import wait_until
 from tests.learning.learner import LESSON, SCENARIO
+from tests.ports import free_port
 from tests.web.conftest import Reader
 from tests.web.test_path import choices
 

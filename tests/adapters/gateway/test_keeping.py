@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from engine.gateways.check.backend import Backend
 from engine.opa.binary import OpaBinary
 from ledger import instants
 from tests.access.provider import Provider
@@ -22,9 +23,8 @@ from tests.adapters.gateway.conftest import _peopled, gateways, issuers
 from tests.adapters.gateway.edge import TICKET, Edge, Got, Stub
 from tests.adapters.gateway.test_envoy import check, request
 from tests.gateways import programs, tools
-from tests.gateways.backend import Backend
 from tests.gateways.pages import FOLDER
-from tests.gateways.wire import wait_until
+from tests.gateways.waiting import wait_until
 from tests.ports import free_port
 from tests.service.running import ROOT, Service, environment, make_home, until
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 byte by byte, as `muster gateway check` sends and reads it, and ports and conditions to wait for."""
+"""What a test waits for beside a gateway."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from engine.gateways.check.wire import SECONDS as SECONDS
-from engine.gateways.check.wire import Client as Client
-from engine.gateways.check.wire import Message as Message
-from engine.gateways.check.wire import Reader as Reader
-from engine.gateways.check.wire import chunked as chunked
-from engine.gateways.check.wire import request as request
-from tests.ports import free_port as free_port
+from engine.gateways.check.wire import SECONDS
 
 
 def listening(address: tuple[str, int]) -> bool:
