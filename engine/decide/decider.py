@@ -9,61 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 from engine.access.caller import Caller
-from engine.bundling.catalogue import GateInfo
-from engine.decide import inputs, shape
+from engine.decide import questions
 from engine.decide.asking import Asking, Beside, Decided
-from engine.decide.facts import Seen, gather
 from engine.decide.leases import Lease, Leases, rendered
-from engine.decide.record import (
-    CERTIFIED,
-    GATE,
-    GATEWAY,
-    Evaluated,
-    canonical_input,
-    decision_payload,
-    key_of,
-    leased_payload,
-)
+from engine.decide.questions import Question
+from engine.decide.record import CERTIFIED, GATE, Evaluated, decision_payload, leased_payload
 from engine.decide.request import Request
-from engine.errors import BadRequest, FieldError, Undecided
+from engine.errors import Undecided
 from engine.observing import stages as at
-from engine.opa.errors import Cause, CouldNotDecide
-from engine.runtime import Active, Runtime
+from engine.opa.errors import CouldNotDecide
+from engine.runtime import Runtime
 from ledger import canonical
 from ledger.cache import Cache
 from ledger.errors import Stale
 from ledger.ids import uuid7
 from ledger.model import JSON, Append, Draft, Person, Receipt
-from ledger.store import States
 
 ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
-    """One attempt at a question: what to evaluate, on what it was read, and whom the entry is about.
-
-    `checked` is `reads`, and what else must not have moved: nobody who is not the subject may be named in a record.
-    """
-
-    active: Active
-    entrypoint: str
-    input: dict[str, JSON]
-    body: bytes
-    """The canonical input, as OPA is sent it."""
-    reads: tuple[tuple[str, int], ...]
-    checked: tuple[tuple[str, int], ...]
-    about: Person
-    action: str
-    check: Callable[[JSON], dict[str, JSON]]
-    dropped: tuple[str, ...] = ()
-    lease: str | None = None
-    """The key of its lease, where there may be one."""
-    failure: CouldNotDecide | None = None
-    """Why it cannot be evaluated."""
 
 
 @dataclass(slots=True)
@@ -90,8 +54,8 @@ class Decider:
         `body`: the bytes that the request was read from, by which a lease may be found the next time.
         """
 
-        def ask() -> _Question:
-            return self._gate_question(self.facts, request, asking.caller)
+        def ask() -> Question:
+            return questions.of_gate(self.runtime, self.facts, request, asking.caller)
 
         return await self._answer(ask, asking, body)
 
@@ -144,8 +108,8 @@ class Decider:
     async def beside(self, said: Beside, asking: Asking) -> Decided:
         """What becomes of a request that is no question to a gate: mostly a no. Raises Undecided, Unavailable."""
 
-        def ask() -> _Question:
-            return self._beside_question(said, asking.caller)
+        def ask() -> Question:
+            return questions.beside(self.runtime, self.facts, said, asking.caller)
 
         return await self._answer(ask, asking)
 
@@ -154,8 +118,8 @@ class Decider:
     ) -> Decided:
         """`isCertified(scope, user)` as a recorded decision."""
 
-        def ask() -> _Question:
-            return self._certified_question(self.facts, person, scope, tier, within, asking.caller)
+        def ask() -> Question:
+            return questions.of_certification(self.runtime, self.facts, person, scope, tier, within, asking.caller)
 
         return await self._answer(ask, asking)
 
@@ -163,7 +127,7 @@ class Decider:
         self, person: Person, scope: str, tier: str | None, within: str | None, caller: Caller
     ) -> tuple[str, dict[str, JSON]]:
         """The same answer with its instant, shown and not recorded: never a gate."""
-        question = self._certified_question(self.runtime.reader, person, scope, tier, within, caller)
+        question = questions.of_certification(self.runtime, self.runtime.reader, person, scope, tier, within, caller)
         try:
             answer = await question.active.evaluator.evaluate(CERTIFIED, question.body)
             return str(question.input["now"]), question.check(answer)
@@ -176,106 +140,14 @@ class Decider:
         Read past what is remembered, since no append will check it. What fails is not held against the caller's own
         decisions: it is another asker that is quarantined for it.
         """
-        question = self._gate_question(self.runtime.reader, request, caller)
+        question = questions.of_gate(self.runtime, self.runtime.reader, request, caller)
         evaluator, asker = question.active.evaluator, f"{caller.principal} (search)"
         try:
             return question.check(await evaluator.decide(question.body, caller=asker, action=question.action))
         except CouldNotDecide as exc:
             raise Undecided(exc.cause, exc.detail) from exc
 
-    def _gate_question(self, states: States, request: Request, caller: Caller) -> _Question:
-        active = self.runtime.active(caller.tenant)
-        gate = active.catalogue.gate(request.action)
-        gathered = gather(states, caller.tenant, gate, request)
-        asserted = gathered.asserted
-        question: dict[str, JSON] = {
-            "subject": gathered.subject,
-            "action": asserted.action,
-            "resource": gathered.resource,
-            "context": asserted.context,
-            "facts": gathered.facts,
-        }
-        wrong = gate.wrong_fields(question) if gate else ()
-        if wrong:
-            raise BadRequest(
-                f"the request does not fit what the gate {request.action} declares",
-                tuple(FieldError(pointer, detail) for pointer, detail in wrong),
-            )
-        # Not for a person who is unknown: when they are erased, no object of theirs moves that a lease could lean on.
-        leased = gate is not None and gate.lease and gathered.ref is not None
-        now = self.runtime.now(caller.tenant)
-        timeless, body = canonical_input(question, now)
-        return _Question(
-            active=active,
-            entrypoint=GATE,
-            input={**question, "now": now},
-            body=body,
-            reads=gathered.reads,
-            checked=gathered.checked + caller.seen,
-            about=Person(type=request.subject.type, id=request.subject.id),
-            action=request.action,
-            check=shape.gate,
-            dropped=asserted.dropped,
-            lease=key_of(active.revision, timeless) if leased else None,
-            failure=unknown_kind(gate) if request.stored is not None else None,
-        )
-
-    def _certified_question(
-        self, states: States, person: Person, scope: str, tier: str | None, within: str | None, caller: Caller
-    ) -> _Question:
-        """The question behind `isCertified`; a scope nobody knows is asked all the same, and answered with a no."""
-        active = self.runtime.active(caller.tenant)
-        seen = Seen.none(states, caller.tenant)
-        state = seen.person(person.type, person.id)
-        scopes, modules, waivers = active.catalogue.scope_facts(scope)
-        question: dict[str, JSON] = {
-            "subject": inputs.subject_part(None, person.type, person.id, state),
-            "scope": scope,
-            "facts": inputs.personal_facts(state, scopes=scopes, modules=modules, waivers=waivers),
-            "now": self.runtime.now(caller.tenant),
-        }
-        question.update({k: v for k, v in (("tier", tier), ("within", within)) if v is not None})
-        return _Question(
-            active=active,
-            entrypoint=CERTIFIED,
-            input=question,
-            body=canonical.encode(question),
-            reads=seen.reads,
-            checked=seen.reads + caller.seen,
-            about=person,
-            action=f"is-certified:{scope}",
-            check=shape.certified,
-        )
-
-    def _beside_question(self, said: Beside, caller: Caller) -> _Question:
-        active, about = self.runtime.active(caller.tenant), Person(type="gateway", id=said.gateway)
-        seen = Seen.none(self.facts, caller.tenant)
-        state = seen.person(about.type, about.id)
-        question: dict[str, JSON] = {
-            "subject": inputs.subject_part(None, about.type, about.id, state),
-            "reason": said.reason,
-            "detail": said.detail,
-            "route": said.route,
-            "asked": said.asked,
-            "facts": {},
-            "now": self.runtime.now(caller.tenant),
-        }
-        return _Question(
-            active=active,
-            entrypoint=GATEWAY,
-            input=question,
-            body=canonical.encode(question),
-            reads=seen.reads,
-            checked=seen.reads + caller.seen,
-            about=about,
-            action=f"gateway:{said.reason}",
-            check=shape.gate,
-            failure=None
-            if said.unknowable is None
-            else CouldNotDecide(cast(Cause, said.unknowable[0]), said.unknowable[1]),
-        )
-
-    async def _answer(self, ask: Callable[[], _Question], asking: Asking, body: bytes | None = None) -> Decided:
+    async def _answer(self, ask: Callable[[], Question], asking: Asking, body: bytes | None = None) -> Decided:
         stages = asking.stages
         for _ in range(ATTEMPTS):
             question = ask()
@@ -314,13 +186,13 @@ class Decider:
             return self._decided(question, result, receipt, asking.caller, body)
         raise Undecided("contended", f"the facts of this request moved {ATTEMPTS} times while it was decided")
 
-    def _lease(self, question: _Question) -> Lease | None:
+    def _lease(self, question: Question) -> Lease | None:
         if question.lease is None:
             return None
         return self.leases.by_key(question.lease, question.active.revision, str(question.input["now"]))
 
     def _decided(
-        self, question: _Question, result: dict[str, JSON], receipt: Receipt, caller: Caller, body: bytes | None
+        self, question: Question, result: dict[str, JSON], receipt: Receipt, caller: Caller, body: bytes | None
     ) -> Decided:
         """What to answer; and a lease on it, for whoever asks the same again."""
         revision, now, inner = question.active.revision, str(question.input["now"]), rendered(result)
@@ -369,7 +241,7 @@ class Decider:
         if any(stale.what == name for name, _ in caller.seen):
             asking.caller = asking.again()
 
-    async def _evaluate(self, question: _Question, asking: Asking) -> JSON:
+    async def _evaluate(self, question: Question, asking: Asking) -> JSON:
         asking.stages.mark(at.LEASE)
         if question.failure is not None:
             raise question.failure
@@ -381,7 +253,7 @@ class Decider:
         except TimeoutError as exc:
             raise CouldNotDecide("timeout", "there was no time left to evaluate it") from exc
 
-    async def _ask(self, question: _Question, asking: Asking) -> JSON:
+    async def _ask(self, question: Question, asking: Asking) -> JSON:
         evaluator = question.active.evaluator
         if question.entrypoint == GATE:
             caller = str(asking.caller.principal)
@@ -389,7 +261,7 @@ class Decider:
         return await evaluator.evaluate(question.entrypoint, question.body)
 
     def _append(
-        self, question: _Question, asking: Asking, result: dict[str, JSON] | None, failure: CouldNotDecide | None
+        self, question: Question, asking: Asking, result: dict[str, JSON] | None, failure: CouldNotDecide | None
     ) -> Append:
         caller = asking.caller
         # A could-not-decide leans on nothing, so it names no reads and no instant that could be stale.
@@ -421,10 +293,3 @@ class Decider:
             now=str(question.input["now"]) if failure is None else None,
             valid_until=valid_until if isinstance(valid_until, str) else None,
         )
-
-
-def unknown_kind(gate: GateInfo | None) -> CouldNotDecide | None:
-    """Rules that know no stored requests would not see that one has ended, or is of something else."""
-    if gate is None or gate.stored:
-        return None
-    return CouldNotDecide("request-ref", "the rules of this revision know no stored requests: activate newer ones")

@@ -14,6 +14,7 @@ from typing import Final
 from engine.bundling.catalogue import GateInfo
 from engine.decide import inputs
 from engine.decide.request import Entity, Request
+from engine.opa.errors import CouldNotDecide
 from ledger.ids import is_uuid7
 from ledger.model import JSON
 
@@ -26,6 +27,13 @@ def cited(gate: GateInfo | None, identifier: str | None) -> tuple[str, ...]:
     if gate is None or not gate.stored or identifier is None or not is_uuid7(identifier):
         return ()
     return (f"request/{identifier}",)
+
+
+def unknown(gate: GateInfo | None) -> CouldNotDecide | None:
+    """Rules that know no stored requests would not see that one has ended, or is of something else."""
+    if gate is None or gate.stored:
+        return None
+    return CouldNotDecide("request-ref", "the rules of this revision know no stored requests: activate newer ones")
 
 
 def filled(gate: GateInfo | None, request: Request, states: inputs.States, ref: JSON) -> Request:

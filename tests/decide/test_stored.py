@@ -9,7 +9,6 @@ import pytest
 from engine.bundling.catalogue import Catalogue, GateInfo
 from engine.bundling.metadata import STORED_REQUESTS
 from engine.decide import stored
-from engine.decide.decider import unknown_kind
 from engine.decide.request import Entity, Request
 from ledger.ids import uuid7
 
@@ -107,7 +106,7 @@ def test_rules_that_do_not_know_it_are_not_asked(missing: str | None) -> None:
     assert stored.facts(old, ID, STATES, "a1") == {}
     assert stored.cited(old, ID) == ()
     assert stored.filled(old, asked(), STATES, "a1") == asked()
-    failure = unknown_kind(old)
+    failure = stored.unknown(old)
     assert failure is not None
     assert failure.cause == "request-ref"
-    assert unknown_kind(KNOWS) is None
+    assert stored.unknown(KNOWS) is None
