@@ -23,6 +23,7 @@ from engine.home import Home, HomeLock
 from engine.opa import binary
 from engine.opa.errors import CouldNotDecide, OpaError
 from engine.opa.evaluator import Evaluator
+from engine.overdue import Overdue
 from engine.publishing.outside import Outside
 from engine.settings import DEFAULT_TENANT as DEFAULT_TENANT
 from engine.settings import Settings
@@ -107,6 +108,7 @@ class Runtime:
     _activating: list[str] = field(init=False, default_factory=list)
     _following: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _retiring: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _appends: Overdue = field(init=False, default_factory=lambda: Overdue(_APPEND_SECONDS, TimeoutError))
     _loop: asyncio.AbstractEventLoop = field(init=False)
 
     async def __aenter__(self) -> Runtime:
@@ -284,9 +286,10 @@ class Runtime:
 
     async def append(self, append: Append) -> tuple[Receipt, ...]:
         """Append and wait until it is durable; `Stale` and `IdempotencyConflict` are for the caller to act on."""
+        appended = self.ledger.append(append)
+        self._appends.add(appended)
         try:
-            async with asyncio.timeout(_APPEND_SECONDS):
-                return await self.ledger.append(append)
+            return await appended
         except (ledger_errors.Stale, ledger_errors.IdempotencyConflict):
             raise
         except ledger_errors.Conflict as exc:
@@ -294,8 +297,10 @@ class Runtime:
         except ledger_errors.LedgerError as exc:
             raise Unavailable(f"not recorded, so not answered: {exc}") from exc
         except TimeoutError as exc:
-            what = f"the ledger did not answer within {_APPEND_SECONDS:g} s, so it is not known whether it was recorded"
-            raise Unavailable(what) from exc
+            what = f"the ledger did not answer within {_APPEND_SECONDS:g} s"
+            raise Unavailable(f"{what}, so it is not known whether it was recorded") from exc
+        finally:
+            self._appends.discard(appended)
 
     def ref(self, tenant: str, person: Person | None) -> str | None:
         """A person's pseudonym, None where they are not in the directory."""

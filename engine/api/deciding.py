@@ -74,7 +74,7 @@ async def in_turn(
 ) -> Decided:
     """Decide for a caller whose rate allows it; raises Overloaded, Forbidden, Undecided, Unavailable."""
     with Room(found):
-        asking.permit = lambda: found.access.require(asking.caller, operation, target)
+        asking.permit = lambda caller: found.access.require(caller, operation, target)
         asking.judged_by = await asking.permitted()
         asking.stages.mark(at.ACCESS)
         return await decide()

@@ -44,8 +44,11 @@ class Asking:
     caller: Caller
     again: Callable[[], Caller]
     request_id: str
-    permit: Callable[[], Awaitable[str]] | None = None
-    """Asks whether this caller may ask this: the revision whose access policy says so; raises Forbidden."""
+    permit: Callable[[Caller], Awaitable[str]] | None = None
+    """Asks whether a caller may ask this: the revision whose access policy says so; raises Forbidden.
+
+    It is handed the caller, and holds nothing of this object: what refers to itself is freed only by the collector.
+    """
     judged_by: str | None = None
     stages: Stages = field(default_factory=Stages)
     batch: int | None = None
@@ -71,10 +74,10 @@ class Asking:
         not in time."""
         assert self.permit is not None
         if self.until is None:
-            return await self.permit()
+            return await self.permit(self.caller)
         try:
             async with asyncio.timeout_at(self.until):
-                return await self.permit()
+                return await self.permit(self.caller)
         except TimeoutError as exc:
             raise Undecided("timeout", "there was no time left to say whether the caller may ask") from exc
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from engine.opa.errors import CouldNotDecide
+from engine.overdue import Overdue
 from ledger.canonical import JSON
 
 DECISION: Final = "muster/gate/decision"
@@ -90,7 +91,9 @@ class Batcher:
         self.counts = Counts()
         self._query = query
         self._seconds = seconds
-        self._unanswered: set[_Item] = set()
+        # Every way through here ends sooner, by deadlines of its own; an asker must not hang on a mistake in them.
+        late = 5 * seconds
+        self._unanswered = Overdue(late, lambda: CouldNotDecide("timeout", f"no answer within {late:g} s"))
         self._waiting: deque[_Item] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._retries: set[asyncio.Task[None]] = set()
@@ -98,7 +101,6 @@ class Batcher:
         self._confined = asyncio.Semaphore(_QUARANTINED_AT_ONCE)
         self._confined_by: Counter[str] = Counter()
         self._quarantine: dict[tuple[str, str], float] = {}
-        self._watching: asyncio.TimerHandle | None = None
         self._keys = itertools.count()
         self._closed = False
 
@@ -110,9 +112,7 @@ class Batcher:
         if len(self._unanswered) >= _UNANSWERED:
             raise CouldNotDecide("overloaded", f"{_UNANSWERED} decisions wait already")
         item = _Item(body, caller, action, time.monotonic() + 3 * self._seconds, loop.create_future(), asked)
-        self._unanswered.add(item)
-        if self._watching is None:
-            self._watching = loop.call_later(self._seconds, self._look, loop)
+        self._unanswered.add(item.answer)
         try:
             if self._quarantined(item):
                 with self._within_limit(caller):
@@ -122,31 +122,18 @@ class Batcher:
             self._pump()
             return await item.answer
         finally:
-            self._unanswered.discard(item)
+            self._unanswered.discard(item.answer)
 
     async def close(self) -> None:
         """Tell everybody who waits that there will be no answer."""
         self._closed = True
-        if self._watching is not None:
-            self._watching.cancel()
         under_way = [*self._calls, *self._retries]
         for task in under_way:
             task.cancel()
         if under_way:
             await asyncio.wait(under_way)
         self._waiting.clear()
-        for item in self._unanswered:
-            item.settle(CouldNotDecide("opa-down", "OPA was stopped"))
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Every way through here ends sooner, by deadlines of its own; an asker must not hang on a mistake in them.
-
-        One timer for all: one for each of them would be a tenth of what a decision costs here.
-        """
-        late = time.monotonic() - 2 * self._seconds
-        for item in [item for item in self._unanswered if item.expires < late]:
-            item.settle(CouldNotDecide("timeout", f"no answer within {5 * self._seconds:g} s"))
-        self._watching = loop.call_later(self._seconds, self._look, loop) if self._unanswered else None
+        self._unanswered.fail(lambda: CouldNotDecide("opa-down", "OPA was stopped"))
 
     def _pump(self) -> None:
         while len(self._calls) < _CALLS_AT_ONCE and not self._closed:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.access.caller import operator
+from engine.access.caller import Caller, operator
 from engine.decide.asking import Asking
 from engine.decide.facts import Seen
 from ledger.cache import Cache
@@ -48,7 +48,7 @@ def test_a_verdict_counts_for_the_revision_that_gave_it() -> None:
     """Where another revision decides than the one that let the caller in, its policy is asked first."""
     verdicts = ["r1", "r2", "r2"]
 
-    async def permit() -> str:
+    async def permit(_: Caller) -> str:
         return verdicts.pop(0)
 
     async def run() -> list[bool]:

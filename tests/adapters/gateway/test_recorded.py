@@ -47,7 +47,7 @@ def test_what_could_not_say_whether_a_gateway_may_ask_is_recorded(edge: Edge, us
 def test_whether_a_gateway_may_ask_is_told_in_time_or_not_decided() -> None:
     """A verdict that does not come before the time is over is neither yes nor no."""
 
-    async def never() -> str:
+    async def never(_: Caller) -> str:
         await asyncio.Event().wait()
         raise AssertionError
 
