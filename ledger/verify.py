@@ -247,10 +247,11 @@ class _Verifier:
     def _compare_ids(self, size: int) -> None:
         """Every ID leads to its index: the lookup has the same pairs as the rows, by one sum over each."""
         total, count, after = 0, 0, ""
-        while page := self._reader.ids(self._tenant, after, _IDS):
-            total += sum(hash((index, entry_id)) for entry_id, index in page if index < size)
-            count += sum(index < size for _, index in page)
-            after = page[-1][0]
+        with self._noting():  # an ID that the lookup has twice does not grow: below its entries are named
+            while page := self._reader.ids(self._tenant, after, _IDS):
+                total += sum(hash((index, entry_id)) for entry_id, index in page if index < size)
+                count += sum(index < size for _, index in page)
+                after = page[-1][0]
         if (total, count) == (self._ids, size):
             return
         for raw in self._reader.raw_entries(self._tenant, 0, size):

@@ -73,6 +73,8 @@ def _whole(run: Run, policy: bytes | None, since: tuple[tuple[str, bytes], ...])
     if run.manifest["completeness"]["proved"]:
         archive_range.complete(run, [size for size in map(archive_signed.size_of, since) if size is not None])
     complete = run.wrong == before
+    for index, entry_id, wrong in run.ids.twice():
+        run.found(index, entry_id, "id", wrong)
     _rows(run)
     for name in files.COUNTS:
         if run.counted[name] != run.manifest["counts"][name]:

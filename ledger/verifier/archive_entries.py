@@ -64,6 +64,7 @@ def _entry(run: Run, index: int, value: dict[str, Any], proof: list[bytes] | Non
     if header is None:
         run.found(index, None, "header", "the header is not one that the format has, in its canonical form")
         return
+    run.ids.take(index, header.id)
     if header.tenant != run.manifest["tenant"]:
         run.found(index, header.id, "header", f"the entry is of the tenant {header.tenant}")
     payload = _payload(run, index, header, value)

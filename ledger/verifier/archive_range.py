@@ -89,6 +89,7 @@ def _header(run: Run, index: int, data: bytes, person: Person, span: dict[str, A
     if header is None:
         run.found(index, None, "header", "the header is not one that the format has, in its canonical form")
         return
+    run.ids.take(index, header.id)
     query = run.manifest["query"]
     if not span["start"] <= index < span["stop"]:
         after, before = query["since"] or "", query["until"]

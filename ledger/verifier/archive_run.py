@@ -19,6 +19,7 @@ from . import archive_files as files
 from . import canonical, entries
 from .errors import Invalid
 from .finding import Finding, Report
+from .ids import Ids
 from .note import Checkpoint
 from .signed import Keys
 from .tree import Tree
@@ -65,6 +66,7 @@ class Run:
         self.told: list[str] = []
         self.scratch = sqlite3.connect("")
         self.scratch.executescript(_TABLES)
+        self.ids = Ids()
         self._opened: io.BufferedReader | None = None
         self.keys = Keys()
         self.person: Person | None = None
@@ -77,6 +79,7 @@ class Run:
     def close(self) -> None:
         """Leave nothing open, and no temporary database."""
         self.scratch.close()
+        self.ids.close()
         if self._opened is not None:
             self._opened.close()
 

@@ -7,6 +7,7 @@ ends before its checkpoint says, reading ends too, and nothing is compared that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from . import entries, note, reading
 from .errors import Invalid
 from .finding import Finding, Report
+from .ids import Ids
 from .note import Checkpoint, Key
 from .policy import Policy
 from .tree import Tree, node_hash
@@ -38,20 +40,22 @@ def check(
 
     The `former` keys handed over to it: what was kept since may be signed by one of them.
     """
-    run = _Tiles(folder, progress)
-    try:
-        run.whole(vkey, former, since, quorum)
-    except Invalid as exc:
-        run.found(None, "checkpoint", str(exc))
-    except OSError as exc:
-        run.found(None, "storage", f"{exc.filename}: {exc.strerror}")
-    return run.report()
+    with closing(Ids()) as ids:
+        run = _Tiles(folder, progress, ids)
+        try:
+            run.whole(vkey, former, since, quorum)
+        except Invalid as exc:
+            run.found(None, "checkpoint", str(exc))
+        except OSError as exc:
+            run.found(None, "storage", f"{exc.filename}: {exc.strerror}")
+        return run.report()
 
 
 class _Tiles:
-    def __init__(self, folder: Path, progress: Progress) -> None:
+    def __init__(self, folder: Path, progress: Progress, ids: Ids) -> None:
         self._folder = folder
         self._progress = progress
+        self._ids = ids
         self._tree = Tree()
         self._checkpoints = 0
         self._findings: list[Finding] = []
@@ -61,9 +65,9 @@ class _Tiles:
         self._levels: list[list[bytes]] = [[]]
         self._rooms: set[Path] = set()
 
-    def found(self, index: int | None, check: str, detail: str) -> None:
+    def found(self, index: int | None, check: str, detail: str, entry_id: str | None = None) -> None:
         if len(self._findings) < _MOST_FINDINGS:
-            self._findings.append(Finding(index=index, id=None, check=check, detail=detail))
+            self._findings.append(Finding(index=index, id=entry_id, check=check, detail=detail))
         else:
             self._more += 1
 
@@ -91,6 +95,8 @@ class _Tiles:
         self._checkpoints = 1
         earlier = [(where, *self._earlier(where, data, (key, *before))) for where, data in since]
         self._read(said, sorted({old.size for _, old in earlier if old is not None and old.size}))
+        for index, entry_id, wrong in self._ids.twice():
+            self.found(index, "id", wrong, entry_id)
         root = self._tree.root()
         if self._tree.size == said.size and root != said.root:
             self.found(None, "root", f"the entries give {root.hex()}, the checkpoint says {said.root.hex()}")
@@ -140,6 +146,7 @@ class _Tiles:
         if header is None:
             self.found(index, "header", "the entry is not a header that the format has, in its canonical form")
             return newest_at
+        self._ids.take(index, header.id)
         if header.at < newest_at and header.kind != "clock.adjusted":
             self.found(index, "at", f"{header.at}, behind an entry of {newest_at}")
         return header.at

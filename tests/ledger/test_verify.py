@@ -13,7 +13,7 @@ from ledger import canonical, entry, errors, merkle
 from ledger.canonical import JSON
 from ledger.ids import uuid7
 from ledger.model import unknown_object
-from ledger.sqlite import SqliteLedger, SqliteReader
+from ledger.sqlite import SqliteLedger, SqliteReader, schema
 from ledger.verify import Report, verify
 from tests.ledger.builders import (
     ANN,
@@ -230,6 +230,25 @@ def test_an_invented_header_is_named(path: Path, index: int, field: str, value: 
     """Also where leaves and head were made to agree."""
     _rewrite(path, index, lambda header, _payload: header.update({field: value}))
     assert (named, check) in _found(verify(path, TENANT))
+
+
+@pytest.mark.parametrize("hidden", [None, _DECISION, _SECOND])
+def test_two_entries_of_one_id_are_named(path: Path, hidden: int | None) -> None:
+    """Beside a service, too, where SQLite is not asked whether its index is sound; whether it leads to one or both."""
+    [sql] = [sql for _, name, _, sql in schema.ours() if name == "entries_id"]
+    reader = SqliteReader(path)
+    entry_id = reader.rows(TENANT, _DECISION, _SECOND)[0][1]
+    reader.close()
+    _rewrite(path, _SECOND, lambda header, _: header.update(id=entry_id))
+    db = apsw.Connection(str(path))
+    only = "" if hidden is None else f" WHERE idx <> {hidden}"
+    db.execute("DROP INDEX entries_id")
+    db.execute("UPDATE entries SET id = ? WHERE idx = ?", (entry_id, _SECOND))
+    db.execute(sql.replace("UNIQUE ", "") + only)
+    db.execute("PRAGMA writable_schema = ON")
+    db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'entries_id'", (sql,))
+    db.close()
+    assert _found(verify(path, TENANT)) & {(_DECISION, "id"), (_SECOND, "id")}
 
 
 def test_at_may_decrease_at_a_clock_adjustment_only(path: Path) -> None:

@@ -117,6 +117,15 @@ def test_findings_are_counted_and_not_all_listed(log: Log, tmp_path: Path) -> No
     assert str(last) == "more: 500 findings are not listed"
 
 
+def test_two_entries_of_one_id_are_named(log: Log, tmp_path: Path) -> None:
+    """However far apart they are: the root and the signature are right all the same."""
+    entries = _entries(600)
+    entries[520], entries[599] = entries[3], entries[3]
+    report = verifier.check(log.write(tmp_path / "log", entries), log.vkey)
+    entry_id = "00000000-0000-7000-8000-000000000003"
+    assert [str(f) for f in report.findings] == [f"entry 599 ({entry_id}): id: entry 3 has the same ID"]
+
+
 def test_a_checkpoint_of_nothing_hides_no_other(log: Log, tmp_path: Path) -> None:
     """Kept of a log before it began, beside one of later."""
     entries = _entries(300)
