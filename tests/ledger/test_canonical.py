@@ -19,6 +19,12 @@ _FLOATS = st.floats(allow_nan=False, allow_infinity=False).filter(
 )
 
 
+class _Text(str):
+    """What looks like a string and may say something else."""
+
+    __slots__ = ()
+
+
 def _documents(scalars: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.recursive(
         scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5)
@@ -80,6 +86,9 @@ def test_the_rfcs_examples(document: str, expected: bytes) -> None:
         "\ud800",
         {"\ud800": 1},
         {1: 2},
+        {"a": {"b": 1, None: 2}},
+        {_Text("a"): 1},
+        [_Text("a")],
         (1,),
         b"",
         {"a": ...},
