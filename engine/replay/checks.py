@@ -5,7 +5,8 @@
 2. `revision`: the revision is the one that was active at this index.
 3. `instant`: `now <= at` within the bound, and the answer was still valid when it was recorded.
 
-Besides, `record`: it says the same thing throughout; and `caller`: its author held a token that was in force.
+Besides, `record`: it says the same thing throughout; `caller`: its author held a token that was in force; `gateway`:
+what it says of the gateway that asked is what its revision gives (`engine.replay.gateways`).
 
 A leased decision comes here as the record that it and its first give together (`engine.replay.leases`).
 
@@ -41,6 +42,8 @@ class Past:
     tenant: str
     reduction: Reduction = field(default_factory=Reduction)
     revision: str | None = None
+    activated: str | None = None
+    """When that revision became the active one."""
     result: Entry | None = None
     erasures: Mapping[int, int] = field(default_factory=dict)
     """Index of an erased entry -> index of the `erasure` that lists it."""
@@ -55,7 +58,7 @@ class Past:
         elif entry.kind != "certification":
             self.result = None
         if entry.kind == "activation":
-            self.revision = str(entry.value["revision"])
+            self.revision, self.activated = str(entry.value["revision"]), entry.at
         self.reduction.apply(entry)
 
     def erased_since(self, index: int, entry: Entry) -> bool:

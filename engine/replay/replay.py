@@ -24,6 +24,7 @@ from engine.opa.evaluator import Evaluator
 from engine.replay import leases
 from engine.replay.checks import Past, callers, check, leans_on_erased
 from engine.replay.finding import Finding
+from engine.replay.gateways import Gateways
 from ledger import canonical
 from ledger.errors import LedgerError
 from ledger.model import JSON, Entry
@@ -97,6 +98,7 @@ class Report:
 class _Loaded:
     capabilities: str
     catalogue: Catalogue
+    gateways: Gateways
     evaluator: Evaluator
 
 
@@ -165,6 +167,7 @@ class Replayer:
             report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=loaded))
             return
         report.findings += check(entry, past, loaded.catalogue)
+        report.findings += loaded.gateways.check(entry, past.activated)
         report.leaning += entry.value.get("undecided") is None and leans_on_erased(entry, past)
         if entry.value["capabilities"] != loaded.capabilities:
             detail = "it names other capabilities than its revision was built with"
@@ -232,7 +235,8 @@ class Replayer:
             await evaluator.start()
         except (OSError, OpaError, CouldNotDecide, BundlingError) as exc:
             return f"revision {revision} cannot be loaded again: {exc}"
-        return _Loaded(stored.capabilities, Catalogue(stored.data), evaluator)
+        catalogue = Catalogue(stored.data)
+        return _Loaded(stored.capabilities, catalogue, Gateways.of(catalogue), evaluator)
 
 
 async def _differs(entry: Entry, evaluator: Evaluator) -> str | None:

@@ -7,9 +7,10 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -26,6 +27,7 @@ from tests.gateways import programs, tools
 from tests.gateways.pages import FOLDER
 from tests.gateways.waiting import wait_until
 from tests.ports import free_port
+from tests.service.rewrite import rewrite
 from tests.service.running import ROOT, Service, environment, make_home, until
 
 GATE = """# METADATA
@@ -222,6 +224,47 @@ def test_what_was_lent_is_replayed_and_verified(edge: Edge) -> None:
     report(edge)
     edge.service.muster("ledger", "verify")
     edge.service.muster("replay", "--action", "view-report")
+
+
+def _for_years(record: dict[str, Any]) -> bool:
+    """What was lent is lent for years."""
+    record["via"]["lent_until"] = "2100-01-01T00:00:00.000Z"
+    return True
+
+
+def _a_denial(record: dict[str, Any]) -> bool:
+    """A denial is lent, for a second."""
+    denied = (record.get("result") or {}).get("verdict") == "deny"
+    if denied:
+        record["via"]["lent_until"] = instants.from_ms(instants.parse(record["input"]["now"]) + 1000)
+    return denied
+
+
+@pytest.mark.parametrize("forge", [_for_years, _a_denial])
+def test_a_forged_end_is_named(edge: Edge, tmp_path: Path, forge: Callable[[dict[str, Any]], bool]) -> None:
+    """Of whole and leased records, by an operator who made the whole tree anew; however young the revision is."""
+    whole, leased, denied = report(edge), report(edge), report(edge, user="nobody")
+    assert (whole.status, leased.status, denied.status) == (200, 200, 403)
+    edge.service.stop()
+    try:
+        shutil.copytree(edge.service.home, tmp_path / "home")
+    finally:
+        edge.service.start()
+    bent = set[str]()
+
+    def bend(record: dict[str, Any]) -> bool:
+        if "route" not in record.get("via", {}) or not forge(record):
+            return False
+        bent.add("leased" if "leans_on" in record else "whole")
+        return True
+
+    rewrite(tmp_path / "home" / "ledger.db", bend)
+    said = edge.service.muster("replay", "--json", want=None, MUSTER_HOME=str(tmp_path / "home")).stdout
+    findings = [f for f in json.loads(said)["findings"] if f["check"] == "gateway"]
+    wanted = {denied.decision} if forge is _a_denial else {whole.decision, leased.decision}
+    assert wanted <= {f["id"] for f in findings}
+    assert all("lent until" in f["detail"] for f in findings)
+    assert bent == ({"whole"} if forge is _a_denial else {"whole", "leased"})
 
 
 def kept_by(folder: Path, config: str) -> str:
