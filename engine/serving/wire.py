@@ -12,10 +12,14 @@ import asyncio
 import logging
 import socket
 import ssl
+import urllib.parse
 from asyncio import TimerHandle
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
+import httptools
+from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -23,6 +27,7 @@ from uvicorn.server import ServerState
 from engine.api import problems
 from engine.serving.certificates import Offer
 from engine.serving.crowd import Crowd
+from engine.serving.cycle import Cycle
 from engine.serving.presented import extension
 from engine.serving.taking import acknowledged
 
@@ -50,11 +55,18 @@ class Protocol(HttpToolsProtocol):
 
     made = False
     """Whether there is a connection, or was one."""
-    _begun = _in_head = _ended = _inside = False
+    cycle: Cycle | None  # type: ignore[assignment]  # of the newest request
+    pipeline: deque[Cycle]  # type: ignore[assignment]  # of all that are not answered; the first is being answered
+    _begun = _in_head = _ended = _inside = _expects = False
     _received = _head = _body = 0
+    _coding: bytes | None = None
+    """The last line of the head that names transfer codings."""
     _why = (400, "")
     _timer: TimerHandle | None = None
     _until: TimerHandle | None = None
+    _keeping: TimerHandle | None = None
+    _used = 0.0
+    """When the last answer was complete."""
     _waits: tuple[float, int] | None = None
 
     def __init__(
@@ -71,29 +83,44 @@ class Protocol(HttpToolsProtocol):
         over `connection`) has come before, and left here."""
         super().__init__(config, server_state, {})
         self._crowd, self._offer, self._connection = crowd, offer, connection
-        self._marks: dict[str, Any] = dict(marks)
+        self._scope: dict[str, Any] = dict(marks)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request, and not for ever."""
         self.made = True
         super().connection_made(transport)
+        self._scope |= {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+        }
         self._inside = self._offer is not None or self._crowd.enter()
         if not self._inside or not self._known(transport):
             transport.abort()
             return
         self._await(HEAD_SECONDS)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio has it
         """The client has gone."""
         self._rest()
-        if self._until is not None:
-            self._until.cancel()
+        for timer in (self._until, self._keeping):
+            if timer is not None:
+                timer.cancel()
         if self._inside:
             self._crowd.leave()
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        for cycle in self.pipeline:
+            cycle.gone()
+        self.pipeline.clear()
+        self.cycle = None
+        self.flow.resume_writing()
+        self.dismiss()
 
     def dismiss(self) -> None:
-        """There will be no connection."""
+        """There will be no connection, or there is none any more."""
         self.parser = None  # type: ignore[assignment]  # it refers to us, as we do to it
 
     def _known(self, transport: asyncio.Transport) -> bool:
@@ -107,7 +134,7 @@ class Protocol(HttpToolsProtocol):
         except ValueError as exc:
             _log.warning("a client's certificate cannot be read: %s", exc)
             return False
-        self._marks["extensions"] = {"tls": found}
+        self._scope["extensions"] = {"tls": found}
         if seconds is not None:
             if seconds <= 0:
                 return False
@@ -138,8 +165,14 @@ class Protocol(HttpToolsProtocol):
         if self._ended:
             return  # behind the last request of this connection
         self._received += len(data)
-        super().data_received(data)
-        if self._ended or self.transport.is_closing() or not self._begun:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+        if not self._begun or self._ended or self.transport.is_closing():
             return
         if self._received > HEAD_BYTES * (1 if self._in_head else 2) + _FRAMING * self._body:
             what = "head" if self._in_head else "framing"
@@ -151,70 +184,125 @@ class Protocol(HttpToolsProtocol):
         """The first bytes of a request."""
         self._begun = self._in_head = True
         self._received = self._head = self._body = 0
-        super().on_message_begin()
-        if self._marks:
-            self.scope.update(self._marks)  # type: ignore[typeddict-item]
+        self._expects, self._coding = False, None
+        self.url = b""
+        self.headers = []
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
-        super().on_url(url)
-        self._count(len(url))
+        self.url += url
+        self._head += len(url)
+        if self._head > HEAD_BYTES:
+            self._too_long()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One line of the head; behind the head it would be a trailer, which nobody here reads."""
         if not self._in_head:
             self._stop(400, "trailers are not taken")
-        super().on_header(name, value)
-        self._count(len(name) + len(value))
+        name = name.lower()
+        self.headers.append((name, value))
+        self._head += len(name) + len(value)
+        if self._head > HEAD_BYTES:
+            self._too_long()
         if len(self.headers) > HEAD_LINES:
             self._stop(431, f"the head of the request has more than {HEAD_LINES} lines")
+        if name == b"transfer-encoding":
+            self._coding = value
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self._expects = True
 
     def on_headers_complete(self) -> None:
         """The head is whole. After `Upgrade` or CONNECT the parser takes what follows for another protocol's bytes: a
         body would be read as the next request."""
         self._in_head = False
         self._rest()
-        if len(self.pipeline) >= MOST_WAITING:
+        if len(self.pipeline) > MOST_WAITING:
             self._stop(400, f"more than {MOST_WAITING} requests wait on this connection")
         last = self.parser.should_upgrade()
-        if last and any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in self.headers):
+        if last and (self._coding is not None or any(n == b"content-length" and v != b"0" for n, v in self.headers)):
             self._stop(400, "a request that asks for another protocol has no body")
-        if self._other_coding():  # the parser says so only behind the head, when there is an answer to wait for
+        if self._coding is not None and self._coding.rpartition(b",")[2].strip(b" \t").lower() != b"chunked":
+            # It would end nobody knows where (RFC 9112 section 6.3). The parser says so only behind the head, when
+            # there is an answer to wait for.
             self._stop(400, "the last transfer coding of a request is chunked")
-        super().on_headers_complete()
-        if b"#" in self.url:  # uvicorn cuts it off, and what is behind; no request has it (RFC 9112 section 3.2)
-            self.scope["raw_path"] += b"#"
-        elif self.url.partition(b"?")[1:] == (b"?", b""):  # nor does it tell a ? that nothing follows; it is recorded
-            self.scope["raw_path"] += b"?"
+        version = self.parser.get_http_version()
+        keep_alive = not last and version != "1.0" and self.parser.should_keep_alive()
+        self.cycle = Cycle(self, self._request(version), keep_alive=keep_alive, expects=self._expects)
+        self.pipeline.append(self.cycle)
+        if len(self.pipeline) == 1:
+            self._answer(self.cycle)
+        else:
+            self.flow.pause_reading()
         if last:
-            self.cycle.keep_alive = False
             self._ended = True
 
-    def _other_coding(self) -> bool:
-        """Whether the body of a request would end nobody knows where (RFC 9112 section 6.3)."""
-        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
-        return bool(codings) and codings[-1].rpartition(b",")[2].strip(b" \t").lower() != b"chunked"
+    def _request(self, version: str) -> Scope:
+        """The request as ASGI has it; raises for a target that is no path."""
+        target = httptools.parse_url(self.url)
+        raw_path, query = target.path, target.query or b""
+        path = raw_path.decode("ascii")
+        if b"#" in self.url:  # it is cut off with what is behind; no request has it (RFC 9112 section 3.2)
+            raw_path += b"#"
+        elif not query and self.url.endswith(b"?"):  # nor is a ? told that nothing follows; it is recorded
+            raw_path += b"?"
+        return {
+            **self._scope,
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": urllib.parse.unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": {},
+        }
+
+    def _answer(self, cycle: Cycle) -> None:
+        self.tasks.add(self.loop.create_task(cycle.run(self.app)))
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
+        """A part of the body; it is dropped if the answer did not wait for it."""
         self._body += len(body)
-        super().on_body(body)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.take(body)
 
     def on_message_complete(self) -> None:
         """The request is whole; what comes next is another head."""
         self._begun = False
         self._rest()
-        super().on_message_complete()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.whole()
+
+    def on_response_complete(self) -> None:
+        """An answer is on its way: the next one's turn, or the time until another request has to come."""
+        self.server_state.total_requests += 1
+        self.pipeline.popleft()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._answer(self.pipeline[0])
+            return
+        self._used = self.loop.time()
+        if self._keeping is None:
+            self._keeping = self.loop.call_later(self.timeout_keep_alive, self._look_after)
+
+    def _look_after(self) -> None:
+        """Close a connection that was not used for long. One timer serves all answers: it is never set to later than
+        the next instant at which that may be so."""
+        busy = self._begun or bool(self.pipeline)
+        left = self.timeout_keep_alive - (0 if busy else self.loop.time() - self._used)
+        if left > 0:
+            self._keeping = self.loop.call_later(left, self._look_after)
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """What llhttp, or one of the bounds here, does not take."""
         status, why = self._why
         self._refuse(status, why or msg)
 
-    def _count(self, more: int) -> None:
-        self._head += more
-        if self._head > HEAD_BYTES:
-            self._stop(431, f"the head of the request is longer than {HEAD_BYTES} bytes")
+    def _too_long(self) -> None:
+        self._stop(431, f"the head of the request is longer than {HEAD_BYTES} bytes")
 
     def _stop(self, status: int, why: str) -> None:
         self._why = status, why
@@ -230,7 +318,9 @@ class Protocol(HttpToolsProtocol):
         self._rest()
         self._ended = True
         if not self.transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete:  # else an answer is on its way: nothing gets between
+            if self.pipeline:  # an answer is on its way: nothing gets between
+                self.pipeline[0].release()
+            else:
                 self.transport.write(answer)
             self.transport.close()
 
