@@ -199,6 +199,10 @@ class Runtime:
         """The tenants that have an active revision."""
         return tuple(sorted(self._active.keys() | self._wanted.keys()))
 
+    def has(self, tenant: str) -> bool:
+        """Whether a tenant has an active revision."""
+        return tenant in self._wanted or tenant in self._active
+
     def not_ready(self) -> str | None:
         """Why this service cannot decide now, or not record it, or None."""
         if not self._wanted:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ledger import canonical
+from ledger.canonical import Encoded
 from ledger.model import JSON, Person
 
 PrincipalType = Literal["user", "system"]
@@ -41,11 +43,19 @@ class Caller:
     principal: Principal
     token_id: str | None
     seen: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    name: str = field(init=False, compare=False, repr=False)
+    """The principal within its tenant, as one text."""
+    ref: str | None = field(init=False, compare=False)
+    """The caller's pseudonym, where they are a person whom the directory has."""
+    document: Encoded = field(init=False, compare=False, repr=False)
+    """How the entry of a decision names this caller."""
 
-    @property
-    def ref(self) -> str | None:
-        """The caller's pseudonym, where they are a person whom the directory has."""
-        return next((name[7:] for name, _ in self.seen if name.startswith("person/")), None)
+    def __post_init__(self) -> None:
+        # Here, and not where they are asked for: one object stands for a system in all of its requests.
+        ref = next((name[7:] for name, _ in self.seen if name.startswith("person/")), None)
+        object.__setattr__(self, "name", f"{self.tenant} {self.principal}")
+        object.__setattr__(self, "ref", ref)
+        object.__setattr__(self, "document", Encoded(canonical.encode(self.named(ref))))
 
     def named(self, ref: str | None) -> dict[str, JSON]:
         """How an entry names this caller: a person stands by `ref` only, never by their ID."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from engine.access.caller import Caller
 from engine.errors import Forbidden, Undecided
@@ -19,6 +20,7 @@ from ledger.model import JSON, Person
 
 ENTRYPOINT = "muster/access/decision"
 _REMEMBERED = 4096
+_Key: TypeAlias = tuple[str, str, str, str, str, str, Person | None]
 
 
 @dataclass(slots=True)
@@ -26,7 +28,7 @@ class AccessGate:
     """The access policy of the active revision, as a function."""
 
     runtime: Runtime
-    _memory: OrderedDict[tuple[str, Caller, str, Person | None], dict[str, JSON]] = field(default_factory=OrderedDict)
+    _memory: OrderedDict[_Key, dict[str, JSON]] = field(default_factory=OrderedDict)
 
     async def require(self, caller: Caller, operation: str, target: Person | None = None) -> str:
         """The revision whose policy says that the caller may; raises Forbidden if not, Undecided if OPA cannot say."""
@@ -34,7 +36,7 @@ class AccessGate:
         if self.runtime.behind(judge):
             await self.runtime.caught_up(judge)
         active = self.runtime.active(judge)
-        answer = self._memory.get((active.revision, caller, operation, None)) if target else None
+        answer = self._memory.get(_key(active, caller, operation, None)) if target else None
         if answer is None or not answer.get("anyone"):
             answer = await self._verdict(active, caller, operation, target)
         if not answer["allow"]:
@@ -42,7 +44,7 @@ class AccessGate:
         return active.revision
 
     async def _verdict(self, active: Active, caller: Caller, operation: str, target: Person | None) -> dict[str, JSON]:
-        key = (active.revision, caller, operation, target)
+        key = _key(active, caller, operation, target)
         if key in self._memory:
             return self._memory[key]
         question: JSON = {
@@ -62,7 +64,7 @@ class AccessGate:
             raise Undecided("bad-shape", "the access policy gave no answer")
         self._memory[key] = answer
         if answer.get("anyone") is True:
-            self._memory[active.revision, caller, operation, None] = answer
+            self._memory[_key(active, caller, operation, None)] = answer
         while len(self._memory) > _REMEMBERED:
             self._memory.popitem(last=False)
         return answer
@@ -72,3 +74,9 @@ class AccessGate:
         if caller.token_id is None and caller.tenant not in self.runtime.tenants():
             return DEFAULT_TENANT
         return caller.tenant
+
+
+def _key(active: Active, caller: Caller, operation: str, target: Person | None) -> _Key:
+    """All that the policy is asked with."""
+    who = caller.principal
+    return active.revision, caller.tenant, caller.role, who.type, who.id, operation, target

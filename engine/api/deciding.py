@@ -7,10 +7,8 @@ calls the same functions.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeAlias
 
 from engine.access.caller import Caller
 from engine.api.services import Services
@@ -23,8 +21,7 @@ from engine.observing.traces import Parent
 from ledger.model import Person
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(NamedTuple):
     """How an answer is counted and traced."""
 
     action: str
@@ -46,7 +43,7 @@ async def decided(
 
 def admitted(found: Services, caller: Caller) -> None:
     """Take one token of the caller's rate; raises TooMany."""
-    wait = found.limits.allow(_bucket(caller), time.monotonic())
+    wait = found.limits.allow(caller.name, time.monotonic())
     if wait:
         found.metrics.refuse("rate")
         raise TooMany("this caller asks more often than it may", wait)
@@ -57,16 +54,12 @@ def owed(found: Services, caller: Caller, more: int) -> None:
 
     So a call that asks many things is let in like any other, and costs as much as they would cost one by one.
     """
-    bucket, now = _bucket(caller), time.monotonic()
+    bucket, now = caller.name, time.monotonic()
     for _ in range(more):
         wait = found.limits.allow(bucket, now)
         if wait:
             now += wait
             found.limits.allow(bucket, now)
-
-
-def _bucket(caller: Caller) -> str:
-    return f"{caller.tenant} {caller.principal}"
 
 
 async def in_turn(
@@ -89,20 +82,18 @@ class Room:
         self._found, self._places, self._entered = found, places, 0
 
     def __enter__(self) -> None:
-        admission = self._found.admission
+        admission, now = self._found.admission, time.monotonic()
         while self._entered < self._places:
-            if not admission.enter(time.monotonic()):
-                self._leave()
+            if not admission.enter(now):
+                self.__exit__()
                 self._found.metrics.refuse("overload")
                 raise Overloaded("more decisions wait than can be made soon: send it again")
             self._entered += 1
 
-    def __exit__(self, *_: object) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
+    def __exit__(self, *_exc: object) -> None:
+        admission, now = self._found.admission, time.monotonic()
         for _ in range(self._entered):
-            self._found.admission.leave(time.monotonic())
+            admission.leave(now)
 
 
 def person(request: Request) -> Person:
@@ -113,12 +104,8 @@ def person(request: Request) -> Person:
 def of_gate(action: str, decided: Decided) -> Told:
     """How a gate's answer is counted: an action that nobody registered is `other`."""
     gate, result = decided.result["gate"], decided.result
-    return Told(
-        action=action if gate is not None else "other",
-        verdict=str(result["verdict"]),
-        mode=str(result["mode"]),
-        gate=str(gate) if gate is not None else None,
-    )
+    verdict, mode = str(result["verdict"]), str(result["mode"])
+    return Told("other", verdict, mode, None) if gate is None else Told(action, verdict, mode, str(gate))
 
 
 def of_scope(decided: Decided) -> Told:
@@ -138,20 +125,30 @@ def document(decided: Decided) -> bytes:
     )
 
 
-@contextmanager
-def counted(found: Services, asking: Asking, parent: Parent | None = None) -> Iterator[Tell]:
+class Counted:
     """Count what is decided inside, and trace it where its caller does: an answer by what is told of it."""
-    tenant, stages, tracing = asking.caller.tenant, asking.stages, found.tracing
 
-    def tell(decided: Decided, told: Told) -> None:
-        found.metrics.decided(tenant, told.action, told.verdict, told.mode, stages, decided.leased, asking.batch)
+    __slots__ = ("_asking", "_found", "_parent", "_tenant")
+
+    def __init__(self, found: Services, asking: Asking, parent: Parent | None = None) -> None:
+        self._found, self._asking, self._parent = found, asking, parent
+        self._tenant = asking.caller.tenant
+
+    def __enter__(self) -> Tell:
+        return self._tell
+
+    def _tell(self, decided: Decided, told: Told) -> None:
+        asking, metrics, tracing = self._asking, self._found.metrics, self._found.tracing
+        metrics.decided(
+            self._tenant, told.action, told.verdict, told.mode, asking.stages, decided.leased, asking.batch
+        )
         for outcome in asking.leases:
-            found.metrics.lease(outcome)
-        if parent is not None and tracing is not None:
+            metrics.lease(outcome)
+        if self._parent is not None and tracing is not None:
             tracing.decided(
-                parent,
-                stages,
-                tenant=tenant,
+                self._parent,
+                asking.stages,
+                tenant=self._tenant,
                 action=told.action,
                 verdict=told.verdict,
                 gate=told.gate,
@@ -161,10 +158,12 @@ def counted(found: Services, asking: Asking, parent: Parent | None = None) -> It
                 batch=asking.batch,
             )
 
-    try:
-        yield tell
-    except Undecided as exc:
-        found.metrics.not_decided(tenant, exc.cause, stages)
-        if parent is not None and tracing is not None:
-            tracing.not_decided(parent, stages, tenant=tenant, cause=exc.cause, decision_id=exc.decision_id)
-        raise
+    def __exit__(self, _kind: object, exc: BaseException | None, _traceback: object) -> None:
+        if not isinstance(exc, Undecided):
+            return
+        found, stages = self._found, self._asking.stages
+        found.metrics.not_decided(self._tenant, exc.cause, stages)
+        if self._parent is not None and found.tracing is not None:
+            found.tracing.not_decided(
+                self._parent, stages, tenant=self._tenant, cause=exc.cause, decision_id=exc.decision_id
+            )

@@ -61,7 +61,7 @@ async def decide(call: Authenticated, asked: Annotated[DecisionBody, Depends(bod
     """Decide and record; the answer leaves after its record is durable."""
     request, asking = asked.request(), call.asking()
     person = Person(type=request.subject.type, id=request.subject.id)
-    with deciding.counted(call.services, asking) as told:
+    with deciding.Counted(call.services, asking) as told:
         decided = await deciding.decided(
             call.services, asking, "decide", person, lambda: call.services.decider.decide(request, asking)
         )
@@ -136,7 +136,7 @@ async def is_certified(
         now, result = await decider.display_certified(person, scope, tier, within, call.caller)
         return _certified(now, result)
     asking = call.asking()
-    with deciding.counted(call.services, asking) as told:
+    with deciding.Counted(call.services, asking) as told:
         decided = await deciding.decided(
             call.services,
             asking,

@@ -19,8 +19,11 @@ _REQUEST_ID = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 
 def request_id_of(scope: Scope) -> str:
     """The request's ID: the caller's, where it sends a usable one."""
-    given = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid7()
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given: str = value.decode("latin-1")
+            return given if _REQUEST_ID.fullmatch(given) else uuid7()
+    return uuid7()
 
 
 class Envelope:

@@ -126,7 +126,7 @@ async def _item(found: Services, asking: Asking, parent: Parent | None, item: Re
 
 async def _evaluate(found: Services, asking: Asking, parent: Parent | None, request: Request) -> Answered:
     """Decide for a caller whose rate allows it, record, count, and write the answer."""
-    with deciding.counted(found, asking, parent) as tell:
+    with deciding.Counted(found, asking, parent) as tell:
         decided = await deciding.in_turn(
             found, asking, "decide", deciding.person(request), lambda: decide(found, request, asking)
         )

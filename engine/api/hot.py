@@ -188,7 +188,7 @@ def _one(protocol: _Protocol) -> _Lane:
             decided = None if known is None else await decider.again(lease, dropped, asking)
             return decided or await protocol.decide(found, request or protocol.read(call.body), asking, key)
 
-        with deciding.counted(found, asking, call.parent) as tell:
+        with deciding.Counted(found, asking, call.parent) as tell:
             decided = await deciding.decided(found, asking, "decide", person, decide)
             answer = protocol.written(decided)
             asking.stages.mark(at.ANSWER)

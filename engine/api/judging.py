@@ -173,7 +173,7 @@ class Judging:
         found, asking = self.gateways.found, self.gateway.asking
         asking.stages.mark(at.READ)
         parent = _parent(found, self.ask.headers) if isinstance(self.ask, Ask) else None
-        with deciding.counted(found, asking, parent) as tell:
+        with deciding.Counted(found, asking, parent) as tell:
             try:
                 decided = await deciding.decided(found, asking, "decide", person, decide)
             except Undecided as exc:

@@ -165,6 +165,6 @@ def authenticated(found: Services, text: str, origin: str | None, states: States
     """
     parts = text.split(".", 2)
     tenant = parts[1] if len(parts) > 1 else ""
-    if tenant not in found.runtime.tenants():
+    if not found.runtime.has(tenant):
         raise Unauthenticated("the token is unknown")
     return tokens.authenticate(states or found.runtime.reader, text, found.runtime.now(tenant), origin)

@@ -62,7 +62,9 @@ class Decider:
     async def again(self, lease: Lease, dropped: tuple[str, ...], asking: Asking) -> Decided | None:
         """Give the answer of a lease again; None where something has moved, so that it has to be decided anew."""
         now = self.runtime.now(lease.tenant)
-        if not lease.holds(self.runtime.active(lease.tenant).revision, now) or not await asking.may(lease.revision):
+        if not lease.holds(self.runtime.active(lease.tenant).revision, now):
+            return None
+        if asking.judged_by != lease.revision and not await asking.may(lease.revision):
             return None
         caller = asking.caller
         asking.lent_until = self._lent(lease.action, lease.result, now, asking)
@@ -71,7 +73,6 @@ class Decider:
             lease=lease.key,
             now=now,
             caller=caller,
-            caller_ref=caller.ref,
             request_id=asking.request_id,
             dropped=dropped,
             via=asking.told(),
@@ -210,7 +211,7 @@ class Decider:
                 action=question.action,
                 result=result,
                 rendered=inner,
-                owner=f"{caller.tenant} {caller.principal}",
+                owner=caller.name,
             )
             self.leases.grant(lease)
             if body is not None:
@@ -278,7 +279,6 @@ class Decider:
         payload = decision_payload(
             evaluated,
             caller=caller,
-            caller_ref=caller.ref,
             request_id=asking.request_id,
             dropped=question.dropped,
             undecided={"cause": failure.cause, "detail": failure.detail} if failure else None,

@@ -50,7 +50,6 @@ def decision_payload(
     evaluated: Evaluated,
     *,
     caller: Caller,
-    caller_ref: str | None,
     request_id: str,
     dropped: tuple[str, ...] = (),
     undecided: dict[str, JSON] | None = None,
@@ -64,7 +63,7 @@ def decision_payload(
     return {
         **({"via": via} if via is not None else {}),
         **evaluated.payload(),
-        "caller": caller.named(caller_ref),
+        "caller": caller.document.part(),
         "request_id": request_id,
         "dropped": list(dropped),
         "mode": result.get("mode"),
@@ -80,7 +79,6 @@ def leased_payload(
     lease: str,
     now: str,
     caller: Caller,
-    caller_ref: str | None,
     request_id: str,
     dropped: Sequence[str],
     via: dict[str, JSON] | None = None,
@@ -94,7 +92,7 @@ def leased_payload(
         "leans_on": leans_on,
         "lease": lease,
         "now": now,
-        "caller": caller.named(caller_ref),
+        "caller": caller.document.part(),
         "request_id": request_id,
         "dropped": list(dropped),
     }

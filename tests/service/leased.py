@@ -50,7 +50,6 @@ class Leaser:
             lease=lease_key(value["revision"], value["input"]),
             now=self.ledger.now(TENANT),
             caller=caller,
-            caller_ref=None,
             request_id="leased",
             dropped=("/context/colour",),
         )
