@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 import orjson
@@ -76,25 +77,26 @@ class PreparedAppend(NamedTuple):
 
 def prepare(append: Append) -> PreparedAppend:
     """Check what can be checked without the log; raises Malformed, TooLarge or CanonicalError."""
-    if not _TENANT.fullmatch(append.tenant):
+    tenant, given, now, valid_until = append.tenant, append.drafts, append.now, append.valid_until
+    if not _is_tenant(tenant):
         raise Malformed("a tenant is 1 to 128 letters, digits, `.`, `_`, `-`, and begins with one of the first two")
-    drafts = tuple(_draft(draft) for draft in append.drafts)
+    drafts = (_draft(given[0]),) if len(given) == 1 else tuple([_draft(draft) for draft in given])
     if len(drafts) != 1:
         _check_together(drafts)
-    for instant in (append.now, append.valid_until):
-        if instant is not None and not instants.is_instant(instant):
-            raise Malformed(f"not an instant: {instant!r}")
+    if valid_until is not None and not instants.is_instant(valid_until):
+        raise Malformed(f"not an instant: {valid_until!r}")
+    if now is not None and not instants.is_instant(now):
+        raise Malformed(f"not an instant: {now!r}")
+    now_ms = 0 if now is None else instants.parse(now)
+    erased = _erased(append)
     return PreparedAppend(
-        tenant=append.tenant,
-        drafts=drafts,
-        reads=tuple(append.reads),
-        revision=append.revision,
-        now=append.now,
-        now_ms=0 if append.now is None else instants.parse(append.now),
-        valid_until=append.valid_until,
-        erases=append.erases,
-        erased=_erased(append),
+        tenant, drafts, tuple(append.reads), append.revision, now, now_ms, valid_until, append.erases, erased
     )
+
+
+@lru_cache(maxsize=64)
+def _is_tenant(text: str) -> bool:
+    return _TENANT.fullmatch(text) is not None
 
 
 def _check_together(drafts: tuple[PreparedDraft, ...]) -> None:
@@ -112,7 +114,7 @@ def _check_together(drafts: tuple[PreparedDraft, ...]) -> None:
 def _erased(append: Append) -> tuple[int, ...]:
     """The entries whose payloads an append takes away."""
     if append.erases is None:
-        if any(draft.kind == "erasure" for draft in append.drafts):
+        if "erasure" in [draft.kind for draft in append.drafts]:
             raise Malformed("an `erasure` entry comes with what it erases")
         return ()
     kinds = {draft.kind for draft in append.drafts}
@@ -130,24 +132,26 @@ def _erased(append: Append) -> tuple[int, ...]:
 
 
 def _draft(draft: Draft) -> PreparedDraft:
-    if not is_uuid7(draft.id):
-        raise Malformed(f"an entry's ID is a lower-case UUIDv7, not {draft.id[:40]!r}")
-    if draft.kind not in KINDS:
-        raise Malformed(f"no entry is of kind {draft.kind!r}")
-    payload = canonical.encode(draft.payload if type(draft.payload) is dict else dict(draft.payload))
+    entry_id, kind, value, about = draft.id, draft.kind, draft.payload, draft.about
+    if not is_uuid7(entry_id):
+        raise Malformed(f"an entry's ID is a lower-case UUIDv7, not {entry_id[:40]!r}")
+    if kind not in KINDS:
+        raise Malformed(f"no entry is of kind {kind!r}")
+    payload = canonical.encode(value if type(value) is dict else dict(value))
     if len(payload) > MAX_PAYLOAD:
         raise TooLarge(f"a payload of {len(payload)} bytes; at most {MAX_PAYLOAD} are kept")
-    if draft.kind == "activation" and not is_hex64(draft.payload.get("revision")):
+    if kind == "activation" and not is_hex64(value.get("revision")):
         raise Malformed("an activation names a revision, 64 hex")
-    if draft.kind in _ABOUT_NOBODY and draft.about is not None:
-        raise Malformed(f"an entry of kind {draft.kind} is about nobody")
+    if about is not None and kind in _ABOUT_NOBODY:
+        raise Malformed(f"an entry of kind {kind} is about nobody")
+    new, idempotency = draft.new_person, value.get("idempotency")
     return PreparedDraft(
-        draft.id,
-        draft.kind,
+        entry_id,
+        kind,
         payload,
-        draft.about,
-        None if draft.new_person is None else _new_person(draft, draft.new_person),
-        _idempotency(draft.payload.get("idempotency")),
+        about,
+        None if new is None else _new_person(draft, new),
+        None if idempotency is None else _idempotency(idempotency),
     )
 
 
@@ -163,9 +167,7 @@ def _new_person(draft: Draft, new: NewPerson) -> NewPerson:
     return new
 
 
-def _idempotency(value: JSON) -> tuple[str, str] | None:
-    if value is None:
-        return None
+def _idempotency(value: JSON) -> tuple[str, str]:
     if isinstance(value, dict) and value.keys() == {"key", "request"}:
         key, request = value["key"], value["request"]
         if isinstance(key, str) and isinstance(request, str) and is_hex64(key) and is_hex64(request):
