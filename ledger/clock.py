@@ -7,6 +7,7 @@ stop), gives no instant at all. Only a `clock.adjusted` entry makes the watch be
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from ledger import instants
@@ -30,13 +31,8 @@ class Clock(Protocol):
 class SystemClock:
     """The host's clocks."""
 
-    def wall_ns(self) -> int:
-        """See Clock."""
-        return time.time_ns()
-
-    def boot_ns(self) -> int:
-        """See Clock."""
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    wall_ns = staticmethod(time.time_ns)
+    boot_ns = staticmethod(partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME))
 
 
 class Reading(NamedTuple):
@@ -50,21 +46,32 @@ class Watch:
     """Judges readings against the offset at the start, or at the last adjustment."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._latest: tuple[int, Instant] | None = None  # many ask within one millisecond
+        self._wall_ns, self._boot_ns = clock.wall_ns, clock.boot_ns
+        self._latest = (-1, Instant(""))  # many ask within one millisecond
         self.offset_ns = self.read().offset_ns
 
     def read(self) -> Reading:
         """Both clocks now, unjudged."""
-        wall = self._clock.wall_ns()
-        millisecond, latest = wall // 1_000_000, self._latest
-        if latest is None or latest[0] != millisecond:
-            self._latest = latest = (millisecond, instants.from_ms(millisecond))
-        return Reading(latest[1], wall - self._clock.boot_ns())
+        wall = self._wall_ns()
+        return Reading(self._instant(wall // 1_000_000), wall - self._boot_ns())
 
     def now(self, newest_at: str | None) -> Instant:
         """max(clock, newest `at`); raises NotReady."""
-        return judge(self.read(), newest_at, self.offset_ns)
+        wall = self._wall_ns()
+        millisecond, instant = self._latest
+        if millisecond != wall // 1_000_000:
+            instant = self._instant(wall // 1_000_000)
+        offset_ns = wall - self._boot_ns()
+        # As `judge` does it where nothing is wrong: it is asked twice a decision.
+        if -DRIFT_NS <= offset_ns - self.offset_ns <= DRIFT_NS and (newest_at is None or instant >= newest_at):
+            return instant
+        return judge(Reading(instant, offset_ns), newest_at, self.offset_ns)
+
+    def _instant(self, millisecond: int) -> Instant:
+        latest = self._latest
+        if latest[0] != millisecond:
+            self._latest = latest = (millisecond, instants.from_ms(millisecond))
+        return latest[1]
 
     def believe(self, reading: Reading) -> None:
         """Take the clock as it was read for right, from now on."""
