@@ -69,10 +69,12 @@ async def read(call: Authenticated, request_id: str) -> dict[str, Any]:
 async def withdraw(
     call: Authenticated, request_id: str, why: Annotated[WithdrawalBody, Depends(body(WithdrawalBody))]
 ) -> dict[str, Any]:
-    """From now on it opens nothing, whatever was answered before."""
+    """From now on it opens nothing, whatever was answered before. Only who stored it withdraws it, or an admin."""
+    requests = call.services.requests
     await call.may("request.withdraw")
+    await call.may("request.withdraw", requests.stored_by(call.tenant, request_id))
     once = call.once("withdrawal", request_id, why.reason)
-    entry, _ = await call.services.requests.withdraw(request_id, why.reason, once)
+    entry, _ = await requests.withdraw(request_id, why.reason, once)
     return {"request": request_id, "withdrawn_at": entry.at, "entry": entry.id, "index": entry.index}
 
 

@@ -78,6 +78,13 @@ class Requests:
         _, state = self._held(tenant, request_id)
         return self._stored(tenant, request_id), state
 
+    def stored_by(self, tenant: str, request_id: str) -> Person:
+        """Who stored a request: an application, or an admin, who as a person stands by `ref`; raises NotFound."""
+        _, state = self._held(tenant, request_id)
+        by = state["stored_by"]
+        assert isinstance(by, dict)
+        return Person(type=str(by["type"]), id=str(by.get("id", by.get("ref"))))
+
     def _held(self, tenant: str, request_id: str) -> tuple[int, dict[str, JSON]]:
         name = f"request/{request_id}"
         found = self.writer.runtime.reader.objects(tenant, [name])[name] if is_uuid7(request_id) else (-1, None)

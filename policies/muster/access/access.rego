@@ -11,7 +11,14 @@ package muster.access
 # scope: document
 decision := {"allow": true, "reason": "granted", "anyone": _anyone} if _granted
 
-decision := {"allow": false, "reason": "this role may not do this", "anyone": _anyone} if not _granted
+decision := {"allow": false, "reason": _why, "anyone": _anyone} if not _granted
+
+default _why := "this role may not do this"
+
+_why := "only who stored it may do this, or an admin" if {
+	input.operation in _by_who_stored
+	not _storer_fits
+}
 
 # Whether the same is said whoever is asked about.
 default _anyone := false
@@ -21,6 +28,8 @@ _anyone if not _oneself_matters
 _oneself_matters if input.operation in _own[input.caller.role]
 
 _oneself_matters if input.operation in _never_for_oneself
+
+_oneself_matters if input.operation in _by_who_stored
 
 _everyone := {"gates.read"}
 
@@ -65,6 +74,9 @@ _never_for_oneself := {
 	"hold.place",
 }
 
+# What is done to a request only by the application that stored it, whatever its token; the target is who stored it.
+_by_who_stored := {"request.withdraw"}
+
 default _granted := false
 
 _granted if {
@@ -76,6 +88,7 @@ _granted if {
 	input.operation in _operations[input.caller.role]
 	_principal_fits
 	_target_fits
+	_storer_fits
 }
 
 _granted if {
@@ -99,6 +112,20 @@ _target_fits if {
 	_named(input.caller.principal)
 	_named(input.target)
 	not _oneself
+}
+
+_storer_fits if not input.operation in _by_who_stored
+
+_storer_fits if input.caller.role == "admin"
+
+# Asked before it is known whether there is such a request; it is asked again with who stored it.
+_storer_fits if input.target == null
+
+_storer_fits if {
+	_named(input.caller.principal)
+	_named(input.target)
+	input.target.type == input.caller.principal.type
+	input.target.id == input.caller.principal.id
 }
 
 _oneself if {

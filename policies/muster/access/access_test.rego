@@ -36,6 +36,11 @@ test_matrix[note] if {
 		"app": ["app", _system, _bo, {
 			"decide", "search", "decision.read", "certified.ask", "training.next",
 			"subject.read", "change_window.create", "gates.read", "session.create", "attempt.report", "badge.read",
+			"request.store", "request.read",
+		}],
+		"app on what it stored itself": ["app", _system, _system, {
+			"decide", "search", "decision.read", "certified.ask", "training.next",
+			"subject.read", "change_window.create", "gates.read", "session.create", "attempt.report", "badge.read",
 			"request.store", "request.read", "request.withdraw",
 		}],
 		"author": ["author", _system, _bo, {
@@ -125,11 +130,36 @@ _asked(role, principal, operation, target) := {
 	"target": target,
 }
 
+# Whoever else stored a request: another application, or a person whose ID is the application's name.
+test_only_who_stored_a_request_withdraws_it[note] if {
+	some note, tc in {
+		"who stored it": ["app", _system, true],
+		"before that is known": ["app", null, true],
+		"another application": ["app", {"type": "system", "id": "other"}, false],
+		"a person who is called like it": ["app", {"type": "user", "id": "ci"}, false],
+		"nobody": ["app", {}, false],
+		"nobody by name": ["app", {"type": "system", "id": null}, false],
+		"an admin": ["admin", {"type": "system", "id": "other"}, true],
+		"a gateway of that name": ["gateway", _system, false],
+	}
+	answer := rule.decision with input as _asked(tc[0], _system, "request.withdraw", tc[1])
+	answer.allow == tc[2]
+	answer.anyone == false
+}
+
+test_whose_request_it_is_is_said if {
+	other := {"type": "system", "id": "other"}
+	answer := rule.decision with input as _asked("app", _system, "request.withdraw", other)
+	answer.reason == "only who stored it may do this, or an admin"
+}
+
 # For every question: the same is said of all targets, or it is said that it matters which.
 test_who_is_asked_about_matters_where_it_says_so if {
 	differ := {[role, operation] |
-		some role in {"gateway", "admin", "person", "learner-session", "root"}
-		some operation in {"decide", "certified.ask", "approval.create", "waiver.create", "attempt.start", "gates.read"}
+		some role in {"gateway", "app", "admin", "person", "learner-session", "root"}
+		some operation in {
+			"decide", "certified.ask", "approval.create", "waiver.create", "attempt.start", "gates.read", "request.withdraw",
+		}
 		said := {answer |
 			some target in [_ana, _bo, _system, null]
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import yaml
 
+from engine.home import Home, running
 from engine.opa.binary import OpaBinary
 from ledger.ids import uuid7
 from tests.adapters.gateway.conftest import ROUTES, served
@@ -331,6 +333,30 @@ def test_only_applications_and_admins_store(edge: Edge, role: str) -> None:
     edge.service.call(role, "POST", "/v1/requests", body(), 403)
     edge.service.call(role, "GET", f"/v1/requests/{stored}", want=403)
     edge.service.call(role, "POST", f"/v1/requests/{stored}/withdrawal", {}, 403)
+
+
+def test_only_who_stored_it_withdraws_it_or_an_admin(edge: Edge) -> None:
+    """By its principal, whatever the token; another application is refused, and nothing is written."""
+    for name, principal in (("other", "system:other"), ("again", "system:test-app")):
+        wanted = {"role": "app", "principal": principal}
+        edge.service.tokens[name] = edge.service.call("admin", "POST", "/v1/tokens", wanted)["token"]
+    own, admins = store(edge)["request"], edge.service.call("admin", "POST", "/v1/requests", body(), 201)["request"]
+    size = edge.size()
+    for request in (own, admins):
+        problem = edge.service.call("other", "POST", f"/v1/requests/{request}/withdrawal", {}, 403)
+        assert problem["detail"] == "only who stored it may do this, or an admin"
+    edge.service.call("app", "POST", f"/v1/requests/{admins}/withdrawal", {}, 403)
+    assert edge.size() == size
+    assert cite(edge, own).status == 200
+    edge.service.call("again", "POST", f"/v1/requests/{own}/withdrawal", {})
+    assert codes(cite(edge, own)) == ["request-withdrawn"]
+    for request in (store(edge)["request"], admins):
+        edge.service.call("admin", "POST", f"/v1/requests/{request}/withdrawal", {})
+    serving = running(Home(edge.service.home))
+    assert serving is not None
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(serving.control))) as http:  # the operator's own
+        answer = http.post(f"http://muster/v1/requests/{store(edge)['request']}/withdrawal", json={})
+    assert answer.status_code == 200, answer.text
 
 
 @pytest.fixture(scope="module")
