@@ -28,7 +28,7 @@ from ledger.model import Append, Changed, Cosigned, Published
 from ledger.prepared import PreparedAppend, prepare
 from ledger.sqlite import schema
 from ledger.sqlite.memory import Memory
-from ledger.sqlite.owning import free, take_ownership
+from ledger.sqlite.owning import Room, take_ownership
 from ledger.sqlite.projection import Replace, replace
 from ledger.sqlite.reader import SqliteReader
 from ledger.sqlite.scrub import Scrub, scrub
@@ -63,7 +63,7 @@ class SqliteLedger:
         self._path = path
         self._synchronous = synchronous
         self._floor = free_floor
-        self._free_bytes = free_bytes or free
+        self._free_bytes = free_bytes or Room()
         self._owner = take_ownership(path)
         self._db: apsw.Connection | None = None
         self._newest: dict[str, str] = {}

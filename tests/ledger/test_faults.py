@@ -15,6 +15,7 @@ import pytest
 from ledger import errors
 from ledger.model import JSON, Append, Person, Receipt
 from ledger.sqlite import SqliteLedger, SqliteReader, schema
+from ledger.sqlite.owning import Room
 from ledger.sqlite.transaction import Transaction
 from ledger.verify import verify
 from tests.ledger.builders import ANN, TENANT, FakeClock, activation, decision, draft, joins, one, result, settle
@@ -115,6 +116,29 @@ def test_below_the_floor_nothing_is_appended(tmp_path: Path) -> None:
         ledger.submit(joins(ANN)).result(timeout=20)
     free[0] = 1 << 30
     assert ledger.submit(joins(ANN)).result(timeout=20)[0].index == 1
+    ledger.close()
+
+
+def test_room_is_asked_for_every_20_ms(tmp_path: Path) -> None:
+    """Between two looks at the disk the last one holds, for 20 ms and no longer."""
+    now, looked = [5.0], list[Path]()
+    room = Room(lambda path: looked.append(path) or len(looked), lambda: now[0])  # type: ignore[func-returns-value]
+    found = []
+    for seconds in (0, 0.019, 0.002, 0.019, 0.1, 0):
+        now[0] += seconds
+        found.append(room(tmp_path))
+    assert found == [1, 1, 2, 2, 3, 3]
+    assert looked == [tmp_path] * 3
+
+
+def test_a_ledger_by_itself_asks_the_disk(tmp_path: Path) -> None:
+    """Without anything that stands in for the disk, a disk that is full to the floor is seen."""
+    ledger = SqliteLedger(tmp_path / "ledger.db", free_floor=1 << 60)
+    with pytest.raises(errors.Full):
+        ledger.submit(one(activation())).result(timeout=20)
+    ledger.close()
+    ledger = SqliteLedger(tmp_path / "ledger.db", free_floor=1)
+    assert ledger.submit(one(activation())).result(timeout=20)[0].index == 0
     ledger.close()
 
 
