@@ -180,7 +180,7 @@ def live(path: Path, steps: Steps, tell: Tell, *, synchronous: schema.Synchronou
                 ledger = _opened(path, steps, synchronous)
                 continue
             facts, waiting = look(reader), []
-            with ledger._changed:  # the writer takes nothing until all of a group wait
+            with ledger._entering:  # the writer takes nothing until all of a group wait
                 for name in group:
                     if (what := work(name, facts)) is not None:
                         tell("sent", {"name": name, "facts": facts})

@@ -402,7 +402,7 @@ def test_what_waits_behind_a_clock_adjustment_is_taken_with_it(tmp_path: Path) -
     ledger.submit(one(activation())).result(timeout=20)
     clock.set_by(60)
     adjusted = draft("clock.adjusted", {"reason": "x", "by": [], "from": "", "to": ""})
-    with ledger._changed:  # the writer takes nothing until all three wait
+    with ledger._entering:  # the writer takes nothing until all three wait
         before, with_it, behind = (ledger.submit(append) for append in (joins(ANN), one(adjusted), joins(ANN)))
     with pytest.raises(errors.NotReady):
         before.result(timeout=20)

@@ -44,7 +44,7 @@ def test_a_commit_wakes_the_loop_once(ledger: SqliteLedger, monkeypatch: pytest.
 
     async def run() -> tuple[list[object], int]:
         woken = _counted(monkeypatch)
-        with ledger._changed:  # the writer takes nothing until all wait
+        with ledger._entering:  # the writer takes nothing until all wait
             stale = one(result(ANN), reads=((name_of(ANN), 0),))
             futures = [ledger.append(decision(ANN, now=ledger.now(TENANT))) for _ in range(99)]
             futures.append(ledger.append(stale))
@@ -87,7 +87,7 @@ def test_a_cancelled_future_hinders_nobody(ledger: SqliteLedger) -> None:
     """Its append commits all the same, and those beside it are answered."""
 
     async def run() -> list[object]:
-        with ledger._changed:
+        with ledger._entering:
             futures = [ledger.append(one(result(ANN))) for _ in range(3)]
             futures[1].cancel()
         return await asyncio.gather(*futures, return_exceptions=True)
@@ -103,10 +103,10 @@ def test_a_loop_that_is_gone_hinders_nobody(ledger: SqliteLedger) -> None:
     """What a loop appended and did not wait for commits, and the writer goes on."""
 
     async def run() -> None:
-        with ledger._changed:
+        with ledger._entering:
             ledger.append(one(result(ANN)))
 
-    with ledger._changed:
+    with ledger._entering:
         asyncio.run(run())
     assert ledger.submit(one(result(ANN))).result(20)[0].index == 3
 

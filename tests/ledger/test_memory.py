@@ -128,7 +128,7 @@ class Machine(RuleBasedStateMachine):
     def _send(self, batch: list[Append]) -> None:
         """Have them wait together, and then see that all of it came out as one by one."""
         reading = self.ledger._watch.read()
-        with self.ledger._changed:
+        with self.ledger._entering:
             futures = [self.ledger.submit(append) for append in batch]
         found = [_outcome(future) for future in futures]
         settle(self.ledger)  # from here on its connection is this thread's
@@ -305,7 +305,7 @@ def test_duplicates_within_a_batch_are_one_entry(tmp_path: Path) -> None:
     ledger.submit(one(activation())).result(20)
     came = result(Person("user", "ann"))
     other = replace(came, payload={**came.payload, "passed": False})
-    with ledger._changed:
+    with ledger._entering:
         first, second, third = (ledger.submit(one(each)) for each in (came, came, other))
         last = ledger.submit(one(result(Person("user", "ann"))))
     assert [(each.index, each.duplicate) for each in (first.result(20)[0], second.result(20)[0])] == [

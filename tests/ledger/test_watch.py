@@ -162,7 +162,7 @@ def test_a_replacement_is_told(ledger: SqliteLedger, told: list[Changed], tmp_pa
 
 def test_tenants_are_told_by_themselves(ledger: SqliteLedger, told: list[Changed]) -> None:
     """One commit of two tenants is told of as two changes."""
-    with ledger._changed:
+    with ledger._entering:
         first = ledger.submit(one(activation(), tenant="other"))
         second = ledger.submit(one(result(ANN)))
     assert first.result(20)
@@ -184,7 +184,7 @@ def test_it_is_told_after_the_commit_and_before_the_answer(ledger: SqliteLedger)
     for first in range(2, 42, 2):
         futures.clear()
         stale = one(result(ANN), reads=((name_of(ANN), 0),))
-        with ledger._changed:
+        with ledger._entering:
             futures += [ledger.submit(append) for append in (one(result(ANN)), stale, one(result(ANN)))]
         assert [future.exception(20) is None for future in futures] == [True, False, True]
         assert seen.pop() == (first + 1, [False, False, False])
@@ -231,7 +231,7 @@ def test_a_commit_of_unknown_outcome_is_told(tmp_path: Path, vfs: FaultyVFS, how
     done: list[bool] = []
     futures: list[Future[tuple[Receipt, ...]]] = []
     ledger.watch(lambda each: (told.append(each), done.append(futures[0].done()))[0])  # type: ignore[func-returns-value]
-    with ledger._changed:
+    with ledger._entering:
         failing[how] = 1
         futures.append(ledger.submit(one(result(ANN))))
     assert futures[0].result(20)[0].index == 2
@@ -269,7 +269,7 @@ def test_a_person_of_any_name_is_told(ledger: SqliteLedger, told: list[Changed])
     zoe = Person("us/er", "zoë/\x00\"'")
     first = subject(zoe)
     stale = replace(decision(zoe, now=ledger.now(TENANT)), reads=((unknown_object(zoe), -1),))
-    with ledger._changed:
+    with ledger._entering:
         joined, decided = ledger.submit(one(first)), ledger.submit(stale)
     assert joined.result(20)
     assert isinstance(decided.exception(20), errors.Stale)
