@@ -30,7 +30,10 @@ class Child:
         self.name = name
         self.ended = asyncio.Event()
         self.heard = 0
+        self.why: str | None = None
+        """Why it cannot go on, by its own word."""
         self._loop = asyncio.get_running_loop()
+        self.began = self._loop.time()
         self._answer: asyncio.Future[None] = self._loop.create_future()
         self._said = b""
         self._process = subprocess.Popen(
@@ -57,9 +60,10 @@ class Child:
 
     @property
     def how(self) -> str:
-        """How it ended."""
+        """How it ended, and why, if it said so."""
         status = self._process.returncode
-        return f"killed by signal {-status}" if status is not None and status < 0 else f"exit status {status}"
+        how = f"killed by signal {-status}" if status is not None and status < 0 else f"exit status {status}"
+        return how if self.why is None else f"{how}: {self.why}"
 
     @property
     def works(self) -> bool:
@@ -94,16 +98,26 @@ class Child:
             self._loop.remove_reader(self._out.fileno())
             return
         self.heard += 1
+        *lines, rest = (self._said + chunk).split(b"\n")
+        self._said = rest[:_LONGEST_ANSWER]
+        for line in filter(None, lines):
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        """It says that it is ready, or why it is not, or not any more. What else is printed there is not for us."""
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            return
+        ready, refused = (answer.get("ready"), answer.get("refused")) if isinstance(answer, dict) else (None, None)
+        if refused is not None:
+            self.why = str(refused)
         if self._answer.done():
             return
-        self._said = (self._said + chunk).lstrip(b"\n")[:_LONGEST_ANSWER]
-        if b"\n" in self._said:
-            answer = json.loads(self._said.partition(b"\n")[0])
-            if answer.get("ready"):
-                self._answer.set_result(None)
-            else:
-                kind = Busy if answer.get("busy") else SetupError
-                self._refuse(kind(str(answer.get("refused"))))
+        if ready:
+            self._answer.set_result(None)
+        elif self.why is not None:
+            self._refuse((Busy if answer.get("busy") else SetupError)(self.why))
 
     def _reap(self) -> None:
         self._process.wait()  # does not wait: the pidfd says that it has ended

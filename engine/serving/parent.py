@@ -2,7 +2,7 @@
 
 It decides nothing and reads no request. The ledger's process comes first and goes last; workers come and go for
 themselves. Whoever ends unasked is started again at once, and more and more slowly where that does not last; whoever
-hangs is ended for it.
+hangs is ended for it. Where none has ever lasted, and each has ended too often, the service ends, and says of what.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from engine.errors import Unavailable
 from engine.home import HomeLock
 from engine.opa.binary import OpaBinary
 from engine.serving import listening
 from engine.serving.child import Child
 from engine.serving.given import Given
 from engine.serving.http import DRAIN_SECONDS
+from engine.serving.lives import TRIES, Lives
 from engine.serving.renewing import Certificates
 from engine.settings import Settings
 
 _LEDGER: Final = "ledger's process"
-_LASTING_SECONDS: Final = 5.0
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
+_WORKER: Final = "engine.serving.worker"
 _LEDGER_SECONDS: Final = 15.0
 _LOOK_SECONDS: Final = 5.0
 _LOOKS_IN_SILENCE: Final = 4
@@ -54,6 +54,7 @@ class Parent:
     _children: dict[str, Child] = field(init=False, default_factory=dict)
     _keeping: list[asyncio.Task[None]] = field(init=False, default_factory=list)
     _enough: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _failed: Unavailable | None = field(init=False, default=None)
     _ledger: socket.socket = field(init=False)
     _address: listening.Address = field(init=False)
     _control: socket.socket = field(init=False)
@@ -62,7 +63,8 @@ class Parent:
     async def run(self, told: Callable[[str], None]) -> None:
         """Serve until SIGTERM or SIGINT. `told` is called with the address once all workers listen.
 
-        Raises SetupError or Busy, with the sentence of whichever process cannot start.
+        Raises SetupError or Busy, with the sentence of whichever process cannot start, and Unavailable where none
+        lasts.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,6 +90,8 @@ class Parent:
             if watching is not None:
                 watching.cancel()
             await self._end()
+        if self._failed is not None:
+            raise self._failed
 
     @property
     def _socket(self) -> Path:
@@ -118,21 +122,24 @@ class Parent:
             for task in (enough, *ready):
                 task.cancel()
             await asyncio.gather(enough, *ready, return_exceptions=True)
+        lives = Lives(child.name for child in children)
         for child, start in zip(children, starts, strict=True):
-            self._keeping.append(asyncio.create_task(self._keep(child, start)))
+            self._keeping.append(asyncio.create_task(self._keep(child, start, lives)))
 
-    async def _keep(self, child: Child, start: Callable[[], Child]) -> None:
+    async def _keep(self, child: Child, start: Callable[[], Child], lives: Lives) -> None:
         """Start it again whenever it ends, and end it where its loop does not turn any more."""
         loop = asyncio.get_running_loop()
-        began, pause = loop.time(), 0.0
         while True:
             await self._ended(child)
-            lasted = loop.time() - began >= _LASTING_SECONDS
-            _log.warning("the %s ended (%s): another is started", child.name, child.how)
-            if not lasted and pause:
-                await asyncio.sleep(pause)
-            pause = _FIRST_PAUSE if lasted or not pause else min(2 * pause, _LONGEST_PAUSE)
-            began = loop.time()
+            lives.ended(child.name, loop.time() - child.began)
+            if lives.hopeless:
+                often = f"{TRIES} times in a row soon after it was started"
+                self._failed = Unavailable(f"the {child.name} ended {often}, and no other lasted: {child.how}")
+                self._enough.set()
+                return
+            pause = lives.pause(child.name)
+            _log.warning("the %s ended (%s): another is started in %g s", child.name, child.how, pause)
+            await asyncio.sleep(pause)
             child = start()
 
     async def _ended(self, child: Child) -> None:
@@ -155,8 +162,7 @@ class Parent:
         certificate = -1 if self.certificates is None else self.certificates.handed_over()
         with self._address.for_worker() as public:
             listeners = [public, self._control, *self._gateways]
-            name, module = f"worker {index}", "engine.serving.worker"
-            return self._child(name, module, index, listeners, self._shared, certificate)
+            return self._child(f"worker {index}", _WORKER, index, listeners, self._shared, certificate)
 
     def _child(
         self,

@@ -34,7 +34,7 @@ async def work(told: Given) -> int:
     async with Runtime(settings=settings, home=Home(settings.home), opa=opa, shared=shared) as runtime:
         served = await serve(runtime, sockets, beside=told.index == 0, listening=given.ready)
         beating.cancel()
-        return 0 if served else 3
+        return 0 if served else given.refuse("it could not load all of itself; its log says why", busy=True)
 
 
 def main() -> int:

@@ -1,0 +1,39 @@
+"""How long the processes of a service have lived: when the next one is started, and when no other would do better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+LASTING_SECONDS: Final = 30.0
+"""Who has lived for so long has shown that it can: the application behind the decisions is loaded by then."""
+TRIES: Final = 5
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+
+
+class Lives:
+    """Of processes that stand in for each other: the workers, or the ledger's process alone."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._short = dict.fromkeys(names, 0)
+        """How many short lives each has had in a row."""
+        self._lasted = False
+
+    def ended(self, name: str, seconds: float) -> None:
+        """One of them has ended, so long after it was started."""
+        if seconds >= LASTING_SECONDS:
+            self._lasted = True
+            self._short[name] = 0
+        else:
+            self._short[name] += 1
+
+    def pause(self, name: str) -> float:
+        """Seconds until the next one of this name is started: none at first, and longer each time it does not last."""
+        again = min(self._short[name] - 2, 10)
+        return 0.0 if again < 0 else min(_FIRST_PAUSE * 2**again, _LONGEST_PAUSE)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether each of them has ended soon too often in a row, and none has ever lasted."""
+        return not self._lasted and min(self._short.values()) >= TRIES
