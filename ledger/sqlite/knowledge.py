@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, cast
 
-import apsw
-
 from ledger.merkle import Frontier
 from ledger.model import Person, unknown_person
 from ledger.prepared import PreparedAppend
@@ -21,26 +19,22 @@ _HEAD: Final = "SELECT frontier, newest_at, active_revision FROM heads WHERE ten
 
 
 class Knowledge:
-    """Versions, people, heads and absent IDs, for as long as one transaction lasts."""
+    """Versions, people and heads, for as long as one transaction lasts."""
 
-    def __init__(self, db: apsw.Connection, memory: Memory) -> None:
+    def __init__(self, db: rows.Db, memory: Memory) -> None:
         self._db = db
         self._memory = memory
         self._forgets = False
         self.versions: dict[ObjectKey, int] = {}
         self.people: dict[PersonKey, Known | None] = {}
         self.heads: dict[str, Head] = {}
-        self.absent: set[tuple[str, str]] = set()
-        """(tenant, ID) of what is certainly in no log."""
 
     def expect(self, appends: Iterable[PreparedAppend]) -> None:
         """Look up together what the checks of these appends will ask for. Without it they ask for each by itself."""
-        ids: dict[str, list[str]] = {}
         names: dict[str, list[str]] = {}
         people: dict[tuple[str, str], list[str]] = {}
         for append in appends:
             tenant = append.tenant
-            ids.setdefault(tenant, []).extend([draft.id for draft in append.drafts])
             for name, _ in append.reads:
                 person = unknown_person(name)
                 if person is not None:
@@ -52,9 +46,6 @@ class Knowledge:
                 about = draft.about
                 if about is not None and not self._remembers_person((tenant, about.type, about.id)):
                     people.setdefault((tenant, about.type), []).append(about.id)
-        for tenant, wanted in ids.items():
-            found = rows.present(self._db, tenant, wanted)
-            self.absent.update([(tenant, each) for each in wanted if each not in found])
         for tenant, wanted in names.items():
             self._look_up_objects(tenant, list(dict.fromkeys(wanted)))
         for (tenant, kind), wanted in people.items():

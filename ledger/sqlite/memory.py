@@ -79,6 +79,8 @@ class Head:
     def settle(self) -> list[Completed]:
         """Take the leaves into the frontier; answers the subtrees that they complete."""
         leaves, self.leaves = self.leaves, []
+        if len(leaves) == 1:
+            return self.frontier.append(leaves[0])
         return self.frontier.extend(leaves)
 
     def copy(self) -> Head:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import apsw
-
 from ledger.sqlite.memory import Head, Known, ObjectKey, PersonKey
-from ledger.sqlite.rows import Inserts
+from ledger.sqlite.rows import Db, Table, Value
 
+_ENTRIES: Final = Table("entries", "tenant", "idx", "id", "header", "leaf")
+_PAYLOADS: Final = Table("payloads", "tenant", "idx", "salt", "payload", "about_type", "about_id")
+_NODES: Final = Table("nodes", "tenant", "level", "idx", "hash")
+_PEOPLE: Final = Table("people", "tenant", "type", "id", "ref", "k")
+_KEYS: Final = Table("idempotency", "tenant", "key", "request", "entry_id")
 _SET_OBJECT: Final = """
 INSERT INTO objects (tenant, name, version, state) VALUES (?, ?, ?, ?)
 ON CONFLICT (tenant, name) DO UPDATE SET version = excluded.version, state = excluded.state
@@ -23,16 +26,21 @@ ON CONFLICT (tenant) DO UPDATE SET size = excluded.size, frontier = excluded.fro
 class Pending:
     """Rows of one transaction. `write` may come at any time: what is written is asked of the database."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Db) -> None:
         self._db = db
-        self.entries = Inserts("entries", "tenant", "idx", "id", "header", "leaf")
-        self.payloads = Inserts("payloads", "tenant", "idx", "salt", "payload", "about_type", "about_id")
-        self._nodes = Inserts("nodes", "tenant", "level", "idx", "hash")
-        self._people = Inserts("people", "tenant", "type", "id", "ref", "k")
-        self._keys = Inserts("idempotency", "tenant", "key", "request", "entry_id")
+        # Rows, one behind the other, as their tables are written.
+        self.entries: list[Value] = []
+        self.payloads: list[Value] = []
+        self._nodes: list[Value] = []
+        self._people: list[Value] = []
+        self._keys: list[Value] = []
         self._refs: set[tuple[str, str]] = set()
         self._taken: dict[tuple[str, str], tuple[str, str]] = {}
         self._objects: dict[ObjectKey, tuple[int, bytes]] = {}
+
+    def has(self, entry_id: str) -> bool:
+        """Whether an entry of this ID waits to be written."""
+        return entry_id in self.entries[2::5]
 
     def join(self, key: PersonKey, known: Known) -> None:
         """A person becomes known."""
@@ -69,8 +77,16 @@ class Pending:
 
     def write(self) -> None:
         """Write all that waits."""
-        for rows in (self.entries, self.payloads, self._nodes, self._people, self._keys):
-            rows.write(self._db)
+        for table, values in (
+            (_ENTRIES, self.entries),
+            (_PAYLOADS, self.payloads),
+            (_NODES, self._nodes),
+            (_PEOPLE, self._people),
+            (_KEYS, self._keys),
+        ):
+            if values:
+                table.write(self._db, values)
+                values.clear()
         for (tenant, name), (version, state) in self._objects.items():
             self._db.execute(_SET_OBJECT, (tenant, name, version, state))
         self._refs.clear()

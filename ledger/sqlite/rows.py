@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 import apsw
 import orjson
@@ -17,11 +17,12 @@ import orjson
 from ledger.sqlite.memory import Known
 
 Value: TypeAlias = str | int | bytes | None
+Db: TypeAlias = apsw.Connection | apsw.Cursor
+"""What takes statements. A connection makes a cursor for each of them, which takes longer than most of them do."""
 
 _WIDTHS: Final = (1, 4, 16, 64, 256)
 _MOST: Final = _WIDTHS[-1]
 
-_PRESENT: Final = "SELECT id FROM entries WHERE tenant = ? AND id IN ({})"
 # One row, so one step, for all of them. (As keys of a JSON object SQLite cuts names at a null.)
 _VERSIONS: Final = "SELECT json_group_array(json_array(name, version)) FROM objects WHERE tenant = ? AND name IN ({})"
 _PEOPLE: Final = """
@@ -32,17 +33,6 @@ SELECT json_group_array(json_array(id, ref, hex(k))) FROM people WHERE tenant = 
 @cache
 def _asking(statement: str, width: int) -> str:
     return statement.format(", ".join("?" * width))
-
-
-@cache
-def _writing(table: str, columns: tuple[str, ...], width: int) -> str:
-    names = ", ".join(columns)
-    if width == 1:
-        return f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  our own names
-    row = f"({', '.join('?' * len(columns))})"
-    chosen = ", ".join(f"column{number}" for number in range(1, len(columns) + 1))
-    values = ", ".join([row] * width)
-    return f"INSERT INTO {table} ({names}) SELECT {chosen} FROM (VALUES {values}) WHERE column1 IS NOT NULL"  # noqa: S608
 
 
 def _width(count: int) -> int:
@@ -57,16 +47,7 @@ def _filled(values: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
         yield width, part + part[-1:] * (width - len(part))
 
 
-def present(db: apsw.Connection, tenant: str, ids: Sequence[str]) -> set[str]:
-    """Those of some IDs that are in the log."""
-    found: set[str] = set()
-    for width, part in _filled(ids):
-        rows = db.execute(_asking(_PRESENT, width), (tenant, *part)).fetchall()
-        found.update(str(row[0]) for row in rows)
-    return found
-
-
-def versions(db: apsw.Connection, tenant: str, names: Sequence[str]) -> dict[str, int]:
+def versions(db: Db, tenant: str, names: Sequence[str]) -> dict[str, int]:
     """The versions of those of some objects that exist."""
     found: dict[str, int] = {}
     for width, part in _filled(names):
@@ -74,7 +55,7 @@ def versions(db: apsw.Connection, tenant: str, names: Sequence[str]) -> dict[str
     return found
 
 
-def people(db: apsw.Connection, tenant: str, kind: str, ids: Sequence[str]) -> dict[str, Known]:
+def people(db: Db, tenant: str, kind: str, ids: Sequence[str]) -> dict[str, Known]:
     """Ref and key of those of some people of one type who are known, by their IDs."""
     found: dict[str, Known] = {}
     for width, part in _filled(ids):
@@ -83,29 +64,33 @@ def people(db: apsw.Connection, tenant: str, kind: str, ids: Sequence[str]) -> d
     return found
 
 
-class Inserts:
-    """Rows of one table that wait to be written. The first column is never null."""
+class Table:
+    """A table that rows are written into. Its first column is never null."""
 
-    __slots__ = ("_columns", "_table", "_values")
+    __slots__ = ("_columns", "_statements")
 
-    def __init__(self, table: str, *columns: str) -> None:
-        self._table = table
-        self._columns = columns
-        self._values: list[Value] = []
+    def __init__(self, name: str, *columns: str) -> None:
+        self._columns = len(columns)
+        self._statements = {width: _writing(name, columns, width) for width in _WIDTHS}
 
-    def __iadd__(self, row: tuple[Value, ...]) -> Self:
-        """Have a row written with the next `write`."""
-        self._values += row
-        return self
-
-    def write(self, db: apsw.Connection) -> None:
-        """Write them all, in their order."""
-        values, columns = self._values, len(self._columns)
-        if not values:
+    def write(self, db: Db, values: list[Value]) -> None:
+        """Write the rows that these values make one behind the other, in their order."""
+        columns = self._columns
+        if len(values) == columns:
+            db.execute(self._statements[1], values)
             return
-        self._values = []
         for start in range(0, len(values), _MOST * columns):
             part = values[start : start + _MOST * columns]
             width = _width(len(part) // columns)
             part += [None] * (width * columns - len(part))
-            db.execute(_writing(self._table, self._columns, width), part)
+            db.execute(self._statements[width], part)
+
+
+def _writing(table: str, columns: tuple[str, ...], width: int) -> str:
+    names = ", ".join(columns)
+    row = f"({', '.join('?' * len(columns))})"
+    if width == 1:
+        return f"INSERT INTO {table} ({names}) VALUES {row}"  # noqa: S608  our own names
+    chosen = ", ".join(f"column{number}" for number in range(1, len(columns) + 1))
+    values = ", ".join([row] * width)
+    return f"INSERT INTO {table} ({names}) SELECT {chosen} FROM (VALUES {values}) WHERE column1 IS NOT NULL"  # noqa: S608

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-import apsw
-
 from ledger.errors import Conflict
 from ledger.model import Cosigned, Published
+from ledger.sqlite.rows import Db
 from ledger.sqlite.transaction import Transaction
 
 _SIGNED: Final = "SELECT size, note FROM checkpoints WHERE tenant = ? ORDER BY size DESC LIMIT 1"
@@ -16,7 +15,7 @@ _ADD_CHECKPOINT: Final = "INSERT INTO checkpoints (tenant, size, at, note) VALUE
 _ADD_COSIGNATURE: Final = "INSERT OR IGNORE INTO cosignatures (tenant, size, line) VALUES (?, ?, ?)"
 
 
-def publish(db: apsw.Connection, transaction: Transaction, checkpoint: Published) -> None:
+def publish(db: Db, transaction: Transaction, checkpoint: Published) -> None:
     """Keep a checkpoint; raises Conflict where it is behind the newest one, or contradicts it or the log."""
     head = transaction.head(checkpoint.tenant)
     newest = db.execute(_SIGNED, (checkpoint.tenant,)).fetchone()
@@ -32,7 +31,7 @@ def publish(db: apsw.Connection, transaction: Transaction, checkpoint: Published
     transaction.wrote = True
 
 
-def cosign(db: apsw.Connection, transaction: Transaction, cosigned: Cosigned) -> None:
+def cosign(db: Db, transaction: Transaction, cosigned: Cosigned) -> None:
     """Keep the lines of witnesses; raises Conflict where there is no checkpoint that they could be of."""
     if db.execute(_KEPT, (cosigned.tenant, cosigned.size)).get is None:
         raise Conflict(f"cosignatures of a checkpoint of {cosigned.size} entries, which is not kept")

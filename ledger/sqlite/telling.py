@@ -20,6 +20,9 @@ class Moved:
         self._objects: dict[str, set[str]] = {}
         self._revisions: dict[str, str] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._objects or self._revisions)
+
     def object(self, tenant: str, name: str) -> None:
         """An object moved."""
         self._objects.setdefault(tenant, set()).add(name)
@@ -59,7 +62,8 @@ class Watchers:
 
     def expect(self, moved: Moved) -> None:
         """This is about to be committed: from here on it may have moved, whatever is heard of the commit."""
-        self._untold.add(moved)
+        if moved:
+            self._untold.add(moved)
 
     def refused(self) -> None:
         """It is certain that nothing of what was expected has happened."""
@@ -67,6 +71,8 @@ class Watchers:
 
     def tell(self) -> None:
         """Tell all that was expected. One who fails keeps nobody else from hearing it, and the writer goes on."""
+        if not self._untold:
+            return
         untold, self._untold = self._untold, Moved()
         for changed in untold.changes():
             for watcher in tuple(self._watchers):

@@ -8,10 +8,9 @@ the rows of all are written together (`finish`, see `rows`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, cast
 
-import apsw
 import orjson
 
 from ledger import canonical, entry, instants, merkle
@@ -20,6 +19,7 @@ from ledger.errors import (
     Conflict,
     Erased,
     IdempotencyConflict,
+    LedgerError,
     Malformed,
     Stale,
     UnknownTenant,
@@ -31,6 +31,7 @@ from ledger.reduce import changed, reduce
 from ledger.sqlite.knowledge import Knowledge
 from ledger.sqlite.memory import Head, Known, Memory, PersonKey
 from ledger.sqlite.pending import Pending
+from ledger.sqlite.rows import Db
 from ledger.sqlite.telling import Moved
 
 _ENTRY: Final = "SELECT idx, header FROM entries WHERE tenant = ? AND id = ?"
@@ -44,16 +45,18 @@ WHERE p.tenant = ? AND p.about_type = ? AND p.about_id = ? ORDER BY p.idx
 """
 
 
-@dataclass(slots=True)
 class _Plan:
     """What one append comes to, before any of it is taken."""
 
-    at: str
-    active_revision: str | None
-    activates: bool = False
-    entries: list[tuple[PreparedDraft, bytes, bytes]] = field(default_factory=list)  # draft, header, leaf
-    people: dict[PersonKey, Known] = field(default_factory=dict)
-    objects: dict[str, tuple[int, State]] = field(default_factory=dict)
+    __slots__ = ("activates", "active_revision", "at", "entries", "objects", "people")
+
+    def __init__(self, at: str, active_revision: str | None) -> None:
+        self.at = at
+        self.active_revision = active_revision
+        self.activates = False
+        self.entries: list[tuple[PreparedDraft, bytes, bytes]] = []  # draft, header, leaf
+        self.people: dict[PersonKey, Known] = {}
+        self.objects: dict[str, tuple[int, State]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,16 @@ class _Gone:
 
 
 class Transaction:
-    """The appends of one BEGIN..COMMIT; the caller begins and commits."""
+    """The appends of one BEGIN..COMMIT; the caller begins and commits.
 
-    def __init__(self, db: apsw.Connection, memory: Memory, reading: Reading, offset_ns: int) -> None:
+    Whether an append is in the log already is looked up before all else (`asks`). Without that it is looked up for
+    those that are refused, and rows of an ID that is in the log raise apsw.ConstraintError when they are written: then
+    all of it has to be rolled back, and done again by a transaction that asks.
+    """
+
+    def __init__(self, db: Db, memory: Memory, reading: Reading, offset_ns: int, *, asks: bool = True) -> None:
         self._db = db
+        self._asks = asks
         self._reading = reading
         self._offset_ns = offset_ns
         self._pending = Pending(db)
@@ -102,9 +111,18 @@ class Transaction:
 
     def append(self, append: PreparedAppend) -> tuple[Receipt, ...]:
         """Check everything, then take it; raises a LedgerError, and then nothing of it is written."""
+        if self._asks:
+            return self._duplicates(append) or self._append(append)
+        try:
+            return self._append(append)
+        except LedgerError as exc:
+            refused = exc
         receipts = self._duplicates(append)
-        if receipts is not None:
-            return receipts
+        if receipts is None:
+            raise refused
+        return receipts
+
+    def _append(self, append: PreparedAppend) -> tuple[Receipt, ...]:
         head = self._known.head(append.tenant)
         if head is None:
             if append.drafts[0].kind != "activation":
@@ -131,15 +149,10 @@ class Transaction:
 
     def _duplicates(self, append: PreparedAppend) -> tuple[Receipt, ...] | None:
         """The first receipts where the append is in the log already, None where no ID of it is."""
-        absent, tenant = self._known.absent, append.tenant
+        tenant, receipts = append.tenant, []
         for draft in append.drafts:
-            if (tenant, draft.id) not in absent:
-                break
-        else:
-            return None
-        self._pending.write()  # it may be one of this transaction
-        receipts = []
-        for draft in append.drafts:
+            if self._pending.has(draft.id):
+                self._pending.write()
             row = self._db.execute(_ENTRY, (tenant, draft.id)).fetchone()
             if row is None:
                 continue
@@ -168,13 +181,16 @@ class Transaction:
         return judge(self._reading, head.newest_at, self._offset_ns)
 
     def _check_reads(self, append: PreparedAppend) -> None:
+        tenant, versions = append.tenant, self._known.versions
         for name, version in append.reads:
-            person = unknown_person(name)
-            if person is not None:
-                moved = version != -1 or self._known.person(append.tenant, person) is not None
-            else:
-                moved = version != self._known.version(append.tenant, name)
-            if moved:
+            known = versions.get((tenant, name))
+            if known is None:
+                person = unknown_person(name)
+                if person is not None:
+                    known = -1 if self._known.person(tenant, person) is None else None
+                else:
+                    known = self._known.version(tenant, name)
+            if version != known:
                 raise Stale(name)
 
     def _check_leanings(self, append: PreparedAppend, head: Head, at: str) -> None:
@@ -212,7 +228,7 @@ class Transaction:
     def _about(self, plan: _Plan, tenant: str, draft: PreparedDraft, about: Person) -> tuple[str | None, bytes | None]:
         """Ref and key of whom the entry is about; a person's first entry brings both."""
         key = (tenant, about.type, about.id)
-        known = plan.people[key] if key in plan.people else self._known.person(tenant, about)
+        known = plan.people.get(key) or self._known.person(tenant, about)
         new = draft.new_person
         if new is None:
             if known is None and draft.kind == "subject":
@@ -236,7 +252,6 @@ class Transaction:
             pending.payloads += (tenant, index, draft.salt, draft.payload, *whom)
             if draft.idempotency is not None:
                 pending.take(tenant, draft.idempotency, draft.id)
-            self._known.absent.discard((tenant, draft.id))
             head.leaves.append(leaf)
             receipts.append(Receipt(id=draft.id, index=index, at=at, duplicate=False))
         if plan.activates and plan.active_revision is not None:

@@ -21,7 +21,7 @@ from typing import Final, cast
 
 import apsw
 
-from ledger.clock import Clock, SystemClock, Watch
+from ledger.clock import Clock, Reading, SystemClock, Watch
 from ledger.errors import Full, LedgerError, NotReady, Unknown
 from ledger.instants import Instant
 from ledger.model import Append, Changed, Cosigned, Published
@@ -31,6 +31,7 @@ from ledger.sqlite.memory import Memory
 from ledger.sqlite.owning import Room, take_ownership
 from ledger.sqlite.projection import Replace, replace
 from ledger.sqlite.reader import SqliteReader
+from ledger.sqlite.rows import Db
 from ledger.sqlite.scrub import Scrub, scrub
 from ledger.sqlite.signing import cosign, publish
 from ledger.sqlite.telling import Watchers
@@ -182,9 +183,12 @@ class SqliteLedger:
         try:
             while batch := self._take():
                 self._taken = batch
-                if entries := [waiting for waiting in batch if not isinstance(waiting.work, Scrub | Replace)]:
-                    self._append(entries)
-                for waiting in batch:
+                alone = [waiting for waiting in batch if type(waiting.work) in (Scrub, Replace)]
+                if alone:
+                    batch = [waiting for waiting in batch if type(waiting.work) not in (Scrub, Replace)]
+                if batch:
+                    self._append(batch)
+                for waiting in alone:
                     if isinstance(waiting.work, Scrub):
                         self._scrub(waiting, waiting.work)
                     elif isinstance(waiting.work, Replace):
@@ -285,34 +289,45 @@ class SqliteLedger:
             answer([(waiting, receipts)])
 
     def _commit(self, db: apsw.Connection, batch: list[Waiting]) -> None:
-        reading = self._watch.read()
-        transaction = Transaction(db, self._memory, reading, self._watch.offset_ns)
+        reading, cursor = self._watch.read(), db.cursor()
+        try:
+            transaction, outcomes, grown = self._sequence(cursor, batch, reading, asks=False)
+        except apsw.ConstraintError:
+            # An ID of these is in the log already. That is rare, so only now each of them is looked up first.
+            cursor.execute("ROLLBACK")
+            transaction, outcomes, grown = self._sequence(cursor, batch, reading, asks=True)
+        if transaction.wrote:
+            for waiting in batch:
+                waiting.attempted = True
+        self._watchers.expect(transaction.moved)
+        cursor.execute("COMMIT")
+        transaction.committed()
+        self._newest |= grown
+        if transaction.adjusted:
+            self._watch.believe(reading)
+        self._watchers.tell()
+        if self.measured is not None:
+            self.measured(len(batch))
+        answer(zip(batch, outcomes, strict=True))
+
+    def _sequence(
+        self, cursor: apsw.Cursor, batch: list[Waiting], reading: Reading, *, asks: bool
+    ) -> tuple[Transaction, list[Outcome], dict[str, str]]:
+        """Have a transaction that holds all of a batch that is not refused; answers also what comes of each."""
+        transaction = Transaction(cursor, self._memory, reading, self._watch.offset_ns, asks=asks)
         outcomes: list[Outcome] = []
-        db.execute("BEGIN IMMEDIATE")
-        transaction.expect([waiting.work for waiting in batch if isinstance(waiting.work, PreparedAppend)])
+        cursor.execute("BEGIN IMMEDIATE")
+        transaction.expect([waiting.work for waiting in batch if type(waiting.work) is PreparedAppend])
         for waiting in batch:
             try:
-                outcomes.append(_do(db, transaction, waiting.work))
+                outcomes.append(_do(cursor, transaction, waiting.work))
             except LedgerError as refused:
                 outcomes.append(refused)
             else:
                 # One whose first commit had an unknown outcome is still this ledger's first.
                 if waiting.attempted and waiting.adjusts_clock:
                     transaction.adjusted = True
-        grown = transaction.finish()
-        if transaction.wrote:
-            for waiting in batch:
-                waiting.attempted = True
-        self._watchers.expect(transaction.moved)
-        db.execute("COMMIT")
-        transaction.committed()
-        self._newest |= grown
-        if transaction.adjusted:
-            self._watch.believe(reading)
-        self._watchers.tell()
-        answer(zip(batch, outcomes, strict=True))
-        if self.measured is not None:
-            self.measured(len(batch))
+        return transaction, outcomes, transaction.finish()
 
     def _checkpoint(self) -> None:
         """Copy the log of writes into the database, as far as nobody reads it; nobody is waiting for that."""
@@ -361,8 +376,8 @@ class SqliteLedger:
         answer([(waiting, error) for waiting in batch])
 
 
-def _do(db: apsw.Connection, transaction: Transaction, work: Work) -> Receipts:
-    if isinstance(work, PreparedAppend):
+def _do(db: Db, transaction: Transaction, work: Work) -> Receipts:
+    if type(work) is PreparedAppend:
         return transaction.append(work)
     if isinstance(work, Published):
         publish(db, transaction, work)

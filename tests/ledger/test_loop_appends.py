@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,27 @@ def test_refusals_come_through_the_future(ledger: SqliteLedger) -> None:
         return [*outcomes, *await asyncio.gather(ledger.append(one(result(ANN))), return_exceptions=True)]
 
     assert [type(each) for each in asyncio.run(run())] == [errors.Malformed, errors.Stale, errors.NotReady]
+
+
+def test_what_is_there_already_hinders_nobody(ledger: SqliteLedger) -> None:
+    """Beside what is new: what is in the log, what leans on what has moved since, a twin, an ID with another payload."""
+    there, leaning = one(result(ANN)), one(result(ANN), reads=((name_of(ANN), 1),))
+    first = ledger.submit(leaning).result(20), ledger.submit(there).result(20)
+    new, stale = one(result(ANN)), one(result(ANN), reads=((name_of(ANN), 1),))
+    other = one(replace(there.drafts[0], payload={**there.drafts[0].payload, "more": True}))
+
+    async def run() -> list[object]:
+        futures = [ledger.append(each) for each in (new, leaning, there, stale, new, other, one(result(ANN)))]
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    added, leant, again, refused, twin, conflict, last = asyncio.run(run())
+    assert [leant, again] == [tuple(replace(each, duplicate=True) for each in receipts) for receipts in first]
+    assert (type(refused), type(conflict)) == (errors.Stale, errors.Conflict)
+    assert isinstance(added, tuple)
+    assert isinstance(twin, tuple)
+    assert isinstance(last, tuple)
+    assert (added[0].index, last[0].index) == (4, 5)
+    assert twin == (replace(added[0], duplicate=True),)
 
 
 def test_a_cancelled_future_hinders_nobody(ledger: SqliteLedger) -> None:
