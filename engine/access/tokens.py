@@ -93,7 +93,8 @@ def authenticate(states: States, text: str, now: str, origin: str | None = None)
 def _system(tenant: str, role: str, name: str, token_id: str, version: int) -> Caller:
     """A system that holds a token: the same object, however often it asks."""
     principal = Principal(type="system", id=name)
-    return Caller(tenant=tenant, role=role, principal=principal, token_id=token_id, seen=((f"token/{token_id}", version),))
+    seen = ((f"token/{token_id}", version),)
+    return Caller(tenant=tenant, role=role, principal=principal, token_id=token_id, seen=seen)
 
 
 def _is_active(person: JSON | None) -> bool:

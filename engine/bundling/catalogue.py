@@ -24,7 +24,8 @@ class GateInfo:
     """What a gate declares: which fields it takes from whom, and whose facts its input carries."""
 
     action: str
-    asserted: frozenset[str]
+    asserted: Mapping[str, frozenset[str]]
+    """The names that it takes from whoever asks, by the part of a request that they stand in, such as `context`."""
     directory: tuple[str, ...]
     ledger: frozenset[str]
     scopes: tuple[str, ...]
@@ -183,7 +184,7 @@ def _gate(metadata: Mapping[str, Any], *, stored: bool) -> GateInfo:
     inputs = metadata["inputs"]
     return GateInfo(
         action=metadata["action"],
-        asserted=frozenset(name for name, i in inputs.items() if i["source"] == "asserted"),
+        asserted=_asserted(inputs),
         directory=tuple(sorted(n.removeprefix("subject.") for n, i in inputs.items() if i["source"] == "directory")),
         ledger=frozenset(metadata["ledger"]),
         scopes=tuple(metadata["facts"]["scopes"]),
@@ -195,6 +196,11 @@ def _gate(metadata: Mapping[str, Any], *, stored: bool) -> GateInfo:
         schema=metadata["schema"],
         quick=jsonschema_rs.Draft202012Validator(metadata["schema"]),
     )
+
+
+def _asserted(inputs: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    names = [name.rpartition(".") for name, declared in inputs.items() if declared["source"] == "asserted"]
+    return {part: frozenset(last for at, _, last in names if at == part) for part, _, _ in names}
 
 
 def _words(error: Any) -> str:

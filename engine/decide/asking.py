@@ -106,9 +106,12 @@ class Beside:
     unknowable: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Decided:
-    """An answer whose record is durable: `decision_id` is its entry's ID."""
+    """An answer whose record is durable: `decision_id` is its entry's ID. It is never changed.
+
+    (Not frozen: to make a frozen one takes three times as long.)
+    """
 
     decision_id: str
     index: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.bundling.catalogue import GateInfo
 from engine.decide import inputs, stored
@@ -64,8 +65,7 @@ class Seen:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
+class Gathered(NamedTuple):
     """The parts of an input that come from the ledger, and what was asked, with what a stored request gives to it.
 
     `checked` is `reads`, and that a person whom the resource names is still unknown; no record may say whom.

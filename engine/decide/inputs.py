@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from engine.bundling.catalogue import GateInfo
 from engine.decide.request import Request
@@ -18,12 +18,13 @@ from ledger.model import JSON, Person, unknown_object
 
 _ENTRY_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
+_NONE: Final = frozenset[str]()
+
 States = Mapping[str, JSON | None]
 """Ledger objects by name, as of one version each; None where there is no such object."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asserted:
+class Asserted(NamedTuple):
     """What a caller said, cut to what the gate declares; `dropped` names the rest as JSON pointers, sorted."""
 
     action: dict[str, JSON]
@@ -35,16 +36,15 @@ class Asserted:
 
 def assert_declared(gate: GateInfo | None, request: Request) -> Asserted:
     """Cut a request to the fields that its gate declares; without a gate nothing is declared."""
-    allowed = gate.asserted if gate else frozenset[str]()
+    allowed = gate.asserted if gate else {}
     dropped: list[str] = []
 
-    def keep(prefix: str, values: Mapping[str, JSON]) -> dict[str, JSON]:
-        kept = {}
-        for key, value in values.items():
-            if f"{prefix}.{key}" in allowed:
-                kept[key] = value
-            else:
-                dropped.append("/" + prefix.replace(".", "/") + "/" + key.replace("~", "~0").replace("/", "~1"))
+    def keep(part: str, values: Mapping[str, JSON]) -> dict[str, JSON]:
+        names = allowed.get(part, _NONE)
+        kept = {key: value for key, value in values.items() if key in names}
+        if len(kept) < len(values):
+            at = "/" + part.replace(".", "/") + "/"
+            dropped.extend(at + key.replace("~", "~0").replace("/", "~1") for key in values if key not in names)
         return kept
 
     properties = keep("action.properties", request.action_properties)

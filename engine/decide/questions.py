@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from engine.access.caller import Caller
 from engine.decide import inputs, shape, stored
@@ -20,8 +19,7 @@ from ledger.model import JSON, Person
 from ledger.store import States
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(NamedTuple):
     """One attempt at a question: what to evaluate, on what it was read, and whom the entry is about.
 
     `checked` is `reads`, and what else must not have moved: nobody who is not the subject may be named in a record.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.access.caller import Caller
 from engine.opa.binary import OpaBinary
@@ -19,8 +19,7 @@ GATEWAY = "muster/gateway/decision"
 """What becomes of a request at a gateway that is no question to a gate."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
+class Evaluated(NamedTuple):
     """One evaluation, whole: `decision = rego(revision, input)`, and what the input was read from."""
 
     revision: str

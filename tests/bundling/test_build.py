@@ -105,7 +105,7 @@ def test_the_catalogue_reads_what_was_built(built: Built) -> None:
     """Gates, their declared inputs, and what their inputs carry."""
     gate = Catalogue(built.data).gate("data-export")
     assert gate is not None
-    assert "context.destination" in gate.asserted
+    assert "destination" in gate.asserted["context"]
     assert gate.directory == ("active", "customer")
     assert gate.scopes == ("data-export",)
     assert gate.modules == ("export-scenario", "secure-data-export")
