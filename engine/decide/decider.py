@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from engine.access.caller import Caller
 from engine.decide import questions
 from engine.decide.asking import Asking, Beside, Decided
+from engine.decide.company import Company
 from engine.decide.leases import Lease, Leases, rendered
 from engine.decide.questions import Question
 from engine.decide.record import CERTIFIED, GATE, Evaluated, decision_payload, leased_payload
@@ -25,7 +26,7 @@ from ledger import canonical
 from ledger.cache import Cache
 from ledger.errors import Stale
 from ledger.ids import uuid7
-from ledger.model import JSON, Append, Draft, Person, Receipt
+from ledger.model import JSON, Append, Draft, Person
 
 ATTEMPTS = 3
 
@@ -37,6 +38,7 @@ class Decider:
     runtime: Runtime
     facts: Cache = field(init=False)
     leases: Leases = field(init=False, default_factory=Leases)
+    company: Company = field(init=False, default_factory=Company)
 
     def __post_init__(self) -> None:
         self.facts = Cache(self.runtime.reader)
@@ -155,76 +157,85 @@ class Decider:
             stages.mark(at.FACTS)
             if not await asking.may(question.active.revision):
                 continue
-            lease = self._lease(question)
-            if lease is not None:
-                leased = await self.again(lease, question.dropped, asking)
-                if leased is None:
-                    continue
-                if body is not None:
-                    self.leases.remember(lease, body, question.dropped)
-                return leased
-            asking.leases.append("miss" if question.lease else "forbidden")
-            failure: CouldNotDecide | None = None
-            result: dict[str, JSON] | None = None
-            try:
-                result = question.check(await self._evaluate(question, asking))
-            except CouldNotDecide as exc:
-                failure = exc
-            stages.mark(at.OPA)
-            asking.lent_until = self._lent(question.action, result, str(question.input["now"]), asking)
-            append = self._append(question, asking, result, failure)
-            stages.mark(at.RECORD)
-            try:
-                (receipt,) = await self.runtime.append(append)
-            except Stale as exc:
-                await self._moved(exc, asking)
-                continue
-            finally:
-                stages.mark(at.COMMIT)
-            if failure is not None:
-                raise Undecided(failure.cause, failure.detail, receipt.id) from failure
-            assert result is not None
-            return self._decided(question, result, receipt, asking.caller, body)
+            if question.lease is None:
+                asking.leases.append("forbidden")
+                decided = await self._evaluated(question, asking)
+            else:
+                decided = await self._answered(question, question.lease, asking, body)
+            if decided is not None:
+                return decided
         raise Undecided("contended", f"the facts of this request moved {ATTEMPTS} times while it was decided")
 
-    def _lease(self, question: Question) -> Lease | None:
-        if question.lease is None:
-            return None
-        return self.leases.by_key(question.lease, question.active.revision, str(question.input["now"]))
+    async def _answered(self, question: Question, key: str, asking: Asking, body: bytes | None) -> Decided | None:
+        """Answer by lease, or else evaluate and grant one; None where something has moved meanwhile."""
+        revision, company = question.active.revision, (asking.caller.name, key)
+        lease = self.leases.by_key(key, revision, str(question.input["now"]))
+        if lease is None and await self.company.waited(company, asking.until):
+            lease = self.leases.by_key(key, revision, self.runtime.now(asking.caller.tenant))
+        if lease is not None:
+            decided = await self.again(lease, question.dropped, asking)
+        else:
+            asking.leases.append("miss")
+            with self.company.first(company):
+                decided = await self._evaluated(question, asking)
+                lease = None if decided is None else self._granted(question, key, decided, asking.caller)
+        if lease is not None and decided is not None and body is not None:
+            self.leases.remember(lease, body, question.dropped)
+        return decided
 
-    def _decided(
-        self, question: Question, result: dict[str, JSON], receipt: Receipt, caller: Caller, body: bytes | None
-    ) -> Decided:
-        """What to answer; and a lease on it, for whoever asks the same again."""
-        revision, now, inner = question.active.revision, str(question.input["now"]), rendered(result)
-        if question.lease is not None:
-            until = result["valid_until"]
-            lease = Lease(
-                key=question.lease,
-                tenant=caller.tenant,
-                revision=revision,
-                first=receipt.id,
-                since=now,
-                until=until if isinstance(until, str) else None,
-                reads=question.checked[: len(question.checked) - len(caller.seen)],
-                about=question.about,
-                action=question.action,
-                result=result,
-                rendered=inner,
-                owner=caller.name,
-            )
-            self.leases.grant(lease)
-            if body is not None:
-                self.leases.remember(lease, body, question.dropped)
+    async def _evaluated(self, question: Question, asking: Asking) -> Decided | None:
+        """Have it evaluated and recorded; None where something has moved meanwhile. Raises Undecided, Unavailable."""
+        stages = asking.stages
+        failure: CouldNotDecide | None = None
+        result: dict[str, JSON] | None = None
+        try:
+            result = question.check(await self._evaluate(question, asking))
+        except CouldNotDecide as exc:
+            failure = exc
+        stages.mark(at.OPA)
+        now = str(question.input["now"])
+        asking.lent_until = self._lent(question.action, result, now, asking)
+        append = self._append(question, asking, result, failure)
+        stages.mark(at.RECORD)
+        try:
+            (receipt,) = await self.runtime.append(append)
+        except Stale as exc:
+            await self._moved(exc, asking)
+            return None
+        finally:
+            stages.mark(at.COMMIT)
+        if failure is not None:
+            raise Undecided(failure.cause, failure.detail, receipt.id) from failure
+        assert result is not None
         return Decided(
             decision_id=receipt.id,
             index=receipt.index,
             at=receipt.at,
-            revision=revision,
+            revision=question.active.revision,
             now=now,
             result=result,
-            rendered=inner,
+            rendered=rendered(result),
         )
+
+    def _granted(self, question: Question, key: str, decided: Decided, caller: Caller) -> Lease:
+        """A lease on an answer, for whoever asks the same again."""
+        until = decided.result["valid_until"]
+        lease = Lease(
+            key=key,
+            tenant=caller.tenant,
+            revision=decided.revision,
+            first=decided.decision_id,
+            since=decided.now,
+            until=until if isinstance(until, str) else None,
+            reads=question.checked[: len(question.checked) - len(caller.seen)],
+            about=question.about,
+            action=question.action,
+            result=decided.result,
+            rendered=decided.rendered or rendered(decided.result),
+            owner=caller.name,
+        )
+        self.leases.grant(lease)
+        return lease
 
     def _lent(self, action: str, result: dict[str, JSON] | None, now: str, asking: Asking) -> str | None:
         """Until when the gateway that asks may keep an answer: an allow alone, and only where its gate says so."""

@@ -175,6 +175,28 @@ async def wander(muster: Inside, chance: random.Random) -> None:
             last = await muster.decide(asked)
 
 
+def test_many_who_ask_the_same_at_once_are_evaluated_once(
+    template: tuple[Path, str], tmp_path: Path, opa_binary: OpaBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is asked of OPA and the others wait for it: each has a record of its own, which leans on that one."""
+    copy_home(template[0], tmp_path / "home")
+
+    async def run() -> None:
+        async with inside(tmp_path / "home", opa_binary, monkeypatch) as muster:
+            await muster.call("PUT", "/v1/subjects/ana", {"persona": "engineers", "customer": "acme"})
+            await muster.ask(export("ana", ticket="REQ-1"))
+            for number in (2, 3):
+                asked = export("ana", ticket=f"REQ-{number}")
+                answers = await asyncio.gather(*(muster.ask(asked) for _ in range(16)))
+                records = [await muster.call("GET", f"/v1/decisions/{each['decision_id']}") for each in answers]
+                leans = Counter(record["leans_on"] for record in records)
+                assert leans.pop(None) == 1
+                [(first, count)] = leans.items()
+                assert (first in {each["decision_id"] for each in answers}, count) == (True, 15)
+
+    asyncio.run(run())
+
+
 def test_a_fact_ends_every_lease_on_it(service: Service) -> None:
     """What an admin or a learner has been told is done holds in the very next answer, allow or deny."""
     service.person("lea")
