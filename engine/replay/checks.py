@@ -30,6 +30,16 @@ from ledger.reduce import REDUCER, Reduction
 
 _BY_ITSELF = ("expiry", "attempt", "log.key", "alarm")
 """What Muster writes down by itself: what time has ended, what it signs with, what a witness said."""
+_OF_NOBODY = ("approval", "certification")
+"""Approvals are their person's own, and certifications their result's: they name no other author."""
+_PARTS = {
+    GATE: {"subject", "action", "resource", "context", "facts", "now"},
+    CERTIFIED: {"subject", "scope", "facts", "now"},
+    AWARD: {"subject", "result", "facts", "now"},
+    GATEWAY: {"subject", "reason", "detail", "route", "asked", "facts", "now"},
+}
+"""What an input has. What else stood there no rule would read, and whoever reads the record might."""
+_MAY_BE = {CERTIFIED: {"tier", "within"}}
 LATEST_MS = 2000
 LONGEST_CALL_MS = 600_000
 """How long after its caller was authenticated an entry may still be appended (an import of many rows)."""
@@ -112,9 +122,13 @@ def leans_on_erased(entry: Entry, past: Past) -> bool:
 def callers(entry: Entry, past: Past) -> Iterator[Finding]:
     """Whoever an entry names as its author held a token that the ledger had issued, with that role and principal."""
     record = entry.value
-    named = record.get("caller", record.get("by"))
-    for caller in named if isinstance(named, list) else [named]:
-        if isinstance(caller, dict) and not _held_token(caller, entry, past):
+    named = record.get("caller" if entry.kind == "decision" else "by")
+    if named is None and entry.kind in _OF_NOBODY:
+        return
+    for caller in named if isinstance(named, list) and named else [named]:
+        if not isinstance(caller, dict):
+            yield Finding(index=entry.index, id=entry.id, check="caller", detail="it names nobody as its author")
+        elif not _held_token(caller, entry, past):
             detail = f"no token {caller.get('token')} was in force for {caller.get('role')} {caller.get('principal')}"
             yield Finding(index=entry.index, id=entry.id, check="caller", detail=detail)
 
@@ -219,6 +233,9 @@ def _facts(
     else:
         yield f"unknown entrypoint {entrypoint}"
         return
+    parts = _PARTS[str(entrypoint)]
+    if asked.keys() - _MAY_BE.get(str(entrypoint), set()) != parts:
+        yield f"its input has {sorted(asked)}, a question to {entrypoint} has {sorted(parts)}"
     if wanted != states.keys():
         yield f"reads names {sorted(states)}, this input takes from {sorted(wanted)}"
     for part, value in expected.items():
@@ -241,11 +258,9 @@ def _gate_parts(
     gate = catalogue.gate(str(action["name"]))
     kind, identifier = str(subject["type"]), str(subject["id"])
     part = inputs.subject_part(gate, kind, identifier, person)
-    if "properties" in subject:
-        part["properties"] = subject["properties"]
     cited = _table(facts.get("request")).get("id")
     request = Request(
-        subject=Entity(type=kind, id=identifier),
+        subject=Entity(type=kind, id=identifier, properties=_table(subject.get("properties"))),
         action=str(action["name"]),
         action_properties=_table(action.get("properties")),
         resource=Entity(
@@ -260,6 +275,8 @@ def _gate_parts(
     digest = str(facts["request_digest"])
     if resource["type"] != "user":  # a person as resource stands by ref: the digest over their ID cannot be made again
         digest = inputs.request_digest(past.tenant, request, asserted)
+    if asserted.subject_properties:
+        part["properties"] = asserted.subject_properties
     more = {*inputs.cited(gate, context), *stored.cited(gate, request.stored)}
     more |= {*inputs.approvers({n: s for n, s in states.items() if n in more})}
     if "ref" in resource:
@@ -268,11 +285,19 @@ def _gate_parts(
     return {
         "subject": part,
         "action": asserted.action,
-        "resource": {name: value for name, value in resource.items() if name != "properties"} | properties,
+        "resource": _resource(resource) | properties,
         "context": asserted.context,
         "facts": inputs.facts_part(gate, person, states, context, digest)
         | stored.facts(gate, request.stored, states, ref),
     }, more
+
+
+def _resource(resource: dict[str, JSON]) -> dict[str, JSON]:
+    """Which resource it is; a person stands by `ref`, and one who is unknown by nothing at all."""
+    if resource["type"] != "user":
+        return {"type": resource["type"], "id": resource.get("id")}
+    known = {"ref": resource["ref"]} if "ref" in resource else {}
+    return {"type": "user", "known": "ref" in resource, **known}
 
 
 def _award(entry: Entry, asked: dict[str, JSON], past: Past) -> Iterator[str]:

@@ -54,6 +54,8 @@ class Gateways:
         if record["entrypoint"] != GATE:
             if "lent_until" in via:
                 yield "it lends what is no answer of a gate"
+            if _table(_table(record["input"]).get("subject")) != {"type": "gateway", "id": name, "known": False}:
+                yield f"it is of the gateway {name}, and about another"
         elif not settled:
             yield from self._beyond_any(record, via.get("lent_until"))
         elif profile is None:

@@ -152,9 +152,12 @@ def test_any_other_end_is_named(value: dict[str, Any]) -> None:
 def test_what_no_gate_answered_is_never_lent() -> None:
     """A preflight, say."""
     value = record(lent=later(1), entrypoint="muster/gateway/decision")
+    value["input"] = {"now": NOW, "subject": {"type": "gateway", "id": "edge", "known": False}}
     assert found(value) == ["it lends what is no answer of a gate"]
     del value["via"]["lent_until"]
     assert found(value) == []
+    value["input"]["subject"]["id"] = "tokens"
+    assert found(value) == ["it is of the gateway edge, and about another"]
 
 
 @pytest.mark.parametrize(

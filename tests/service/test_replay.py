@@ -140,6 +140,53 @@ def test_a_bent_record_is_named(told: Service, tmp_path: Path, change: dict[str,
     assert any(f["check"] == which for f in findings), findings
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ((), "scope"),
+        ((), "tier"),
+        (("subject",), "properties"),
+        (("subject",), "persona_of_old"),
+        (("resource",), "owner"),
+        (("action",), "reason"),
+        (("context",), "incident"),
+        (("facts",), "note"),
+    ],
+)
+def test_what_no_rule_reads_is_named(told: Service, tmp_path: Path, path: tuple[str, ...], name: str) -> None:
+    """The answer is the same whatever is added to an input; whoever reads the record would read that, too."""
+
+    def add(payload: dict[str, Any]) -> bool:
+        result = payload.get("result")
+        if payload.get("entrypoint") != "muster/gate/decision" or not result or not result["gate"]:
+            return False
+        place = payload["input"]
+        for part in path:
+            place = place[part]
+        place[name] = {"x": "y"}
+        return True
+
+    findings = bent(told, tmp_path, add)
+    assert {f["check"] for f in findings} == {"facts"}
+    assert any("its input has" in f["detail"] or "is not what the ledger held" in f["detail"] for f in findings)
+
+
+@pytest.mark.parametrize("named", [None, [], "ada", [None]])
+def test_an_entry_without_an_author_is_named(told: Service, tmp_path: Path, named: object) -> None:
+    """Of whatever kind: a token, somebody of the directory, a result, a decision."""
+
+    def strip(payload: dict[str, Any]) -> bool:
+        for field in ("by", "caller"):
+            if field in payload:
+                payload[field] = named
+                return True
+        return False
+
+    findings = [f for f in bent(told, tmp_path, strip) if f["check"] == "caller"]
+    assert len({f["index"] for f in findings}) > 15
+    assert {f["detail"] for f in findings} == {"it names nobody as its author"}
+
+
 def test_a_token_that_was_never_issued_is_named(told: Service, tmp_path: Path) -> None:
     """A waiver, say, under a token that only stood in the projection."""
 
