@@ -294,7 +294,7 @@ class SqliteLedger:
             transaction, outcomes, grown = self._sequence(cursor, batch, reading, asks=False)
         except apsw.ConstraintError:
             # An ID of these is in the log already. That is rare, so only now each of them is looked up first.
-            cursor.execute("ROLLBACK")
+            self._roll_back()
             transaction, outcomes, grown = self._sequence(cursor, batch, reading, asks=True)
         if transaction.wrote:
             for waiting in batch:

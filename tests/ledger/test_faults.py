@@ -119,6 +119,27 @@ def test_below_the_floor_nothing_is_appended(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_large_group_needs_no_journal(ledger: SqliteLedger, vfs: FaultyVFS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pages the rows of a group go into, SQLite opens no file for the case that it has to undo them."""
+    crowd = [Person("user", f"{name:0200}") for name in range(256)]
+
+    def appended() -> None:
+        now = ledger.now(TENANT)
+        with ledger._entering:
+            futures = [ledger.submit(decision(person, now=now)) for person in crowd]
+        for future in futures:
+            future.result(timeout=20)
+
+    for _ in range(4):
+        appended()
+    opened: list[object] = []
+    real = FaultyVFS.xOpen
+    monkeypatch.setattr(FaultyVFS, "xOpen", lambda self, *given: opened.append(given) or real(self, *given))  # type: ignore[func-returns-value]
+    appended()
+    assert opened == []
+    assert vfs.syncs > 0
+
+
 def test_room_is_asked_for_every_20_ms(tmp_path: Path) -> None:
     """Between two looks at the disk the last one holds, for 20 ms and no longer."""
     now, looked = [5.0], list[Path]()

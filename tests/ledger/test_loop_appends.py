@@ -85,7 +85,7 @@ def test_refusals_come_through_the_future(ledger: SqliteLedger) -> None:
 
 
 def test_what_is_there_already_hinders_nobody(ledger: SqliteLedger) -> None:
-    """Beside what is new: what is in the log, what leans on what has moved since, a twin, an ID with another payload."""
+    """Beside what is new: what is in the log, what leans on what has moved, a twin, an ID with another payload."""
     there, leaning = one(result(ANN)), one(result(ANN), reads=((name_of(ANN), 1),))
     first = ledger.submit(leaning).result(20), ledger.submit(there).result(20)
     new, stale = one(result(ANN)), one(result(ANN), reads=((name_of(ANN), 1),))
