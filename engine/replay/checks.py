@@ -145,8 +145,10 @@ def _held_token(caller: dict[str, JSON], entry: Entry, past: Past) -> bool:
         )
     token = past.reduction.state(f"token/{caller['token']}")
     if token is None:
-        # A person's tokens are erased with them; that somebody was erased is all that can still be seen.
-        return principal["type"] == "user" and any(past.erased_since(index, entry) for index in past.erasures)
+        # A person's tokens are erased with them; that somebody was erased is all that can still be seen. Who is still
+        # there was not.
+        gone = principal["type"] == "user" and past.reduction.state(f"person/{principal.get('ref')}") is None
+        return gone and any(past.erased_since(index, entry) for index in past.erasures)
     holder = _table(token["principal"])
     if holder["type"] == "user":
         same = principal == {"type": "user", "ref": past.reduction.ref(Person("user", str(holder["id"])))}
