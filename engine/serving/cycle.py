@@ -1,7 +1,7 @@
 """One request and its answer, between the parser and the application: ASGI 3.0, HTTP message format 2.3.
 
-The head of an answer leaves with the first part of its body, in one write. An application that lets that part wait has
-its head sent alone, before anything else of the loop runs twice. Nothing is made that a common answer does not need.
+The head of an answer leaves with the first part of its body, in one write. If the application does not send that part
+in the same step, the head leaves alone in the loop's next turn. Nothing is made that a common answer does not need.
 """
 
 from __future__ import annotations
