@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Final, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from ledger.canonical import JSON
 from ledger.model import Changed, Person, unknown_person
@@ -20,6 +20,7 @@ MOST_OBJECTS: Final = 16_384
 """A person's state takes some kilobytes as Python has it: about 100 MB at the most."""
 
 _Object: TypeAlias = tuple[int, JSON | None]
+_ABSENT: Final[_Object] = (-1, None)
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -36,6 +37,7 @@ class Cache:
         self._most = most
         self._objects: OrderedDict[tuple[str, str], _Object] = OrderedDict()
         self._people: OrderedDict[tuple[str, Person], str] = OrderedDict()
+        self._made: dict[tuple[str, str], tuple[JSON, object, Any]] = {}
         # What was read before a change and arrives here after it must not stay: so reading notes the number of changes.
         self._changes = 0
         self._lock = threading.Lock()
@@ -75,6 +77,21 @@ class Cache:
         self._keep(self._objects, {(tenant, name): each for name, each in found.items() if each[0] >= 0}, changes)
         return found
 
+    def made(self, tenant: str, name: str, state: JSON, by: object, make: Callable[[], _Value]) -> _Value:
+        """What `make` makes of an object's state and of `by`: once, for as long as that very state is remembered.
+
+        One is kept of each object, the last; it goes with the state.
+        """
+        key = (tenant, name)
+        kept = self._made.get(key)
+        if kept is not None and kept[0] is state and kept[1] is by:
+            return cast(_Value, kept[2])
+        value = make()
+        with self._lock:
+            if self._objects.get(key, _ABSENT)[1] is state:
+                self._made[key] = state, by, value
+        return value
+
     def moved(self, changed: Changed) -> None:
         """Drop what a commit has moved. Called from the ledger's thread."""
         for name in changed.objects:
@@ -88,7 +105,8 @@ class Cache:
             if person is not None:
                 self._people.pop((tenant, person), None)
                 return
-            _, state = self._objects.pop((tenant, name), (-1, None))
+            self._made.pop((tenant, name), None)
+            _, state = self._objects.pop((tenant, name), _ABSENT)
             if name.startswith("person/") and isinstance(state, dict):  # who was erased has another ref, or none
                 self._people.pop((tenant, Person(str(state["type"]), str(state["id"]))), None)
 
@@ -97,6 +115,7 @@ class Cache:
         with self._lock:
             self._changes += 1
             self._objects.clear()
+            self._made.clear()
             self._people.clear()
 
     def _keep(self, kept: OrderedDict[_Key, _Value], more: dict[_Key, _Value], changes: int) -> None:
@@ -105,4 +124,5 @@ class Cache:
                 return
             kept.update(more)
             while len(kept) > self._most:
-                kept.popitem(last=False)
+                key, _ = kept.popitem(last=False)
+                self._made.pop(key, None)  # type: ignore[call-overload]  # a person's key is no object's

@@ -133,7 +133,7 @@ class Decider:
         question = questions.of_certification(self.runtime, self.runtime.reader, person, scope, tier, within, caller)
         try:
             answer = await question.active.evaluator.evaluate(CERTIFIED, question.body)
-            return str(question.input["now"]), question.check(answer)
+            return question.now, question.check(answer)
         except CouldNotDecide as exc:
             raise Undecided(exc.cause, exc.detail) from exc
 
@@ -169,7 +169,7 @@ class Decider:
     async def _answered(self, question: Question, key: str, asking: Asking, body: bytes | None) -> Decided | None:
         """Answer by lease, or else evaluate and grant one; None where something has moved meanwhile."""
         revision, company = question.active.revision, (asking.caller.name, key)
-        lease = self.leases.by_key(key, revision, str(question.input["now"]))
+        lease = self.leases.by_key(key, revision, question.now)
         if lease is None and await self.company.waited(company, asking.until):
             lease = self.leases.by_key(key, revision, self.runtime.now(asking.caller.tenant))
         if lease is not None:
@@ -193,7 +193,7 @@ class Decider:
         except CouldNotDecide as exc:
             failure = exc
         stages.mark(at.OPA)
-        now = str(question.input["now"])
+        now = question.now
         asking.lent_until = self._lent(question.action, result, now, asking)
         append = self._append(question, asking, result, failure)
         stages.mark(at.RECORD)
@@ -301,6 +301,6 @@ class Decider:
             drafts=(Draft(id=uuid7(), kind="decision", payload=payload, about=question.about),),
             reads=question.checked if failure is None else caller.seen,
             revision=question.active.revision,
-            now=str(question.input["now"]) if failure is None else None,
+            now=question.now if failure is None else None,
             valid_until=valid_until if isinstance(valid_until, str) else None,
         )

@@ -10,6 +10,7 @@ from engine.bundling.catalogue import GateInfo
 from engine.decide import inputs, stored
 from engine.decide.inputs import Asserted
 from engine.decide.request import Request
+from ledger import canonical
 from ledger.cache import Cache
 from ledger.model import JSON, Person, unknown_object
 from ledger.store import States
@@ -36,6 +37,8 @@ class Seen:
     def look(self, names: Iterable[str]) -> None:
         """Read objects that have not been read yet."""
         wanted = [n for n in names if n not in self.versions]
+        if not wanted:
+            return
         for name, (version, state) in self.reader.objects(self.tenant, wanted).items():
             self.versions[name], self.states[name] = version, state
 
@@ -95,7 +98,8 @@ def gather(reader: States, tenant: str, gate: GateInfo | None, request: Request)
         subject["properties"] = asserted.subject_properties
     resource = _resource(seen, request, asserted)
     digest = inputs.request_digest(tenant, request, asserted)
-    facts = inputs.facts_part(gate, person, seen.states, asserted.context, digest)
+    own = _own(reader, tenant, gate, person)
+    facts = inputs.facts_part(gate, person, seen.states, asserted.context, digest, own)
     return Gathered(
         asserted=asserted,
         subject=subject,
@@ -107,6 +111,18 @@ def gather(reader: States, tenant: str, gate: GateInfo | None, request: Request)
         else (*seen.reads, (unknown_object(Person("user", request.resource.id)), -1)),
         ref=ref if isinstance(ref, str) else None,
     )
+
+
+def _own(reader: States, tenant: str, gate: GateInfo | None, person: JSON | None) -> dict[str, JSON]:
+    """A person's own facts, each part encoded: they are the same in every question about them, and most of it."""
+
+    def make() -> dict[str, JSON]:
+        facts = inputs.facts_of_person(gate, person)
+        return {part: canonical.Encoded(canonical.encode(value)).part() for part, value in facts.items()}
+
+    if gate is None or not isinstance(person, dict) or not isinstance(reader, Cache):
+        return make()
+    return reader.made(tenant, f"person/{person['ref']}", person, gate, make)
 
 
 def _resource(seen: Seen, request: Request, asserted: Asserted) -> dict[str, JSON]:

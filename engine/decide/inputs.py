@@ -108,9 +108,17 @@ def subject_part(gate: GateInfo | None, kind: str, identifier: str, state: JSON 
 
 
 def facts_part(
-    gate: GateInfo | None, person: JSON | None, states: States, context: Mapping[str, JSON], digest: str
+    gate: GateInfo | None,
+    person: JSON | None,
+    states: States,
+    context: Mapping[str, JSON],
+    digest: str,
+    personal: dict[str, JSON] | None = None,
 ) -> dict[str, JSON]:
-    """`input.facts`: what the ledger holds, cut to what the gate declares. All six keys are always there."""
+    """`input.facts`: what the ledger holds, cut to what the gate declares. All six keys are always there.
+
+    `personal`: what `facts_of_person` says, where that is known already.
+    """
     approvals: dict[str, JSON] = {}
     windows: dict[str, JSON] = {}
     for name in cited(gate, context):
@@ -126,16 +134,18 @@ def facts_part(
         else:
             windows[identifier] = state
     return {
-        **personal_facts(
-            person,
-            scopes=gate.scopes if gate else (),
-            modules=gate.modules if gate else (),
-            waivers=gate.waivers if gate else (),
-        ),
+        **(facts_of_person(gate, person) if personal is None else personal),
         "approvals": approvals,
         "change_windows": windows,
         "request_digest": digest,
     }
+
+
+def facts_of_person(gate: GateInfo | None, person: JSON | None) -> dict[str, JSON]:
+    """What a gate reads of a person's scopes, modules and waivers."""
+    if gate is None:
+        return personal_facts(person, scopes=(), modules=(), waivers=())
+    return personal_facts(person, scopes=gate.scopes, modules=gate.modules, waivers=gate.waivers)
 
 
 def personal_facts(

@@ -27,9 +27,9 @@ class Question(NamedTuple):
 
     active: Active
     entrypoint: str
-    input: dict[str, JSON]
     body: bytes
     """The canonical input, as OPA is sent it."""
+    now: str
     reads: tuple[tuple[str, int], ...]
     checked: tuple[tuple[str, int], ...]
     about: Person
@@ -53,7 +53,6 @@ def of_gate(runtime: Runtime, states: States, request: Request, caller: Caller) 
         "action": asserted.action,
         "resource": gathered.resource,
         "context": asserted.context,
-        "facts": gathered.facts,
     }
     wrong = gate.wrong_fields(question) if gate else ()
     if wrong:
@@ -64,11 +63,12 @@ def of_gate(runtime: Runtime, states: States, request: Request, caller: Caller) 
     # Not for a person who is unknown: when they are erased, no object of theirs moves that a lease could lean on.
     leased = gate is not None and gate.lease and gathered.ref is not None
     now = runtime.now(caller.tenant)
+    question["facts"] = gathered.facts
     timeless, body = canonical_input(question, now)
     return Question(
         active=active,
         entrypoint=GATE,
-        input={**question, "now": now},
+        now=now,
         body=body,
         reads=gathered.reads,
         checked=gathered.checked + caller.seen,
@@ -93,13 +93,13 @@ def of_certification(
         "subject": inputs.subject_part(None, person.type, person.id, state),
         "scope": scope,
         "facts": inputs.personal_facts(state, scopes=scopes, modules=modules, waivers=waivers),
-        "now": runtime.now(caller.tenant),
+        "now": (now := runtime.now(caller.tenant)),
     }
     question.update({k: v for k, v in (("tier", tier), ("within", within)) if v is not None})
     return Question(
         active=active,
         entrypoint=CERTIFIED,
-        input=question,
+        now=now,
         body=canonical.encode(question),
         reads=seen.reads,
         checked=seen.reads + caller.seen,
@@ -121,12 +121,12 @@ def beside(runtime: Runtime, states: States, said: Beside, caller: Caller) -> Qu
         "route": said.route,
         "asked": said.asked,
         "facts": {},
-        "now": runtime.now(caller.tenant),
+        "now": (now := runtime.now(caller.tenant)),
     }
     return Question(
         active=active,
         entrypoint=GATEWAY,
-        input=question,
+        now=now,
         body=canonical.encode(question),
         reads=seen.reads,
         checked=seen.reads + caller.seen,

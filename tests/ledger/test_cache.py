@@ -135,3 +135,42 @@ def test_whoever_was_unknown_is_looked_up_anew(ledger: SqliteLedger) -> None:
     misses = (TENANT, CROWD[0]) in cache._people
     assert not misses
     reader.close()
+
+
+def test_what_is_made_of_a_state_goes_with_it(ledger: SqliteLedger) -> None:
+    """It is made once of a state and of who makes it; and whatever drops the state drops it, by whichever way."""
+    cache, reader = watched(ledger, most=3)
+    for person in CROWD[:4]:
+        put(ledger, joins(person))
+    calls: list[str] = []
+
+    def made(number: int, by: object = "gate") -> JSON:
+        name = NAMES[number]
+        _, state = cache.objects(TENANT, [name])[name]
+
+        def make() -> JSON:
+            calls.append(name)
+            return state
+
+        return cache.made(TENANT, name, state, by, make)
+
+    def anew(number: int, by: object = "gate") -> bool:
+        before = len(calls)
+        assert made(number, by) == reader.objects(TENANT, [NAMES[number]])[NAMES[number]][1]
+        return len(calls) > before
+
+    assert (anew(0), anew(0)) == (True, False)
+    assert (anew(0, "another"), anew(0)) == (True, True)
+    put(ledger, one(result(CROWD[0])))
+    assert not cache._made
+    assert (anew(0), anew(0)) == (True, False)
+    for number in (1, 2, 3):  # there is room for three
+        assert anew(number)
+    assert len(cache._made) == 3
+    assert anew(0)
+    cache.clear()
+    assert not cache._made
+    _, gone = reader.objects(TENANT, NAMES[:1])[NAMES[0]]
+    cache.made(TENANT, NAMES[0], gone, "gate", lambda: 1)  # of what is not remembered nothing is kept
+    assert not cache._made
+    reader.close()
