@@ -248,3 +248,21 @@ def _runtime_root() -> Path:
     if root.is_absolute() and root.is_dir() and len(str(root)) < 50 and os.access(root, os.W_OK):
         return root
     return Path("/tmp")  # noqa: S108 - mkdtemp makes a 0700 folder of its own there; socket paths must be short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What a worker is given by the process that holds the home: a private folder, and the ledger's socket."""
+
+    runtime: Path
+    socket: Path
+
+    @property
+    def witnesses(self) -> Path:
+        """Where the worker that submits checkpoints tells the others how its witnesses do."""
+        return self.socket.with_name("witnesses.json")
+
+    @property
+    def callers(self) -> Path:
+        """Where all workers count how often each caller asks."""
+        return self.socket.with_name("callers")

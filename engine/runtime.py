@@ -19,17 +19,17 @@ from engine.bundling.checked import Checked
 from engine.bundling.errors import Finding
 from engine.bundling.store import BundleStore, StoredBundle
 from engine.errors import Conflict, MusterError, NotFound, SetupError, Unavailable
-from engine.home import Home, HomeLock
+from engine.home import Home, HomeLock, Shared
 from engine.opa import binary
 from engine.opa.errors import CouldNotDecide, OpaError
 from engine.opa.evaluator import Evaluator
-from engine.overdue import Overdue
 from engine.publishing.outside import Outside
 from engine.settings import DEFAULT_TENANT as DEFAULT_TENANT
 from engine.settings import Settings
 from ledger import errors as ledger_errors
 from ledger.ids import uuid7
 from ledger.model import JSON, Append, Changed, Draft, Person, Receipt
+from ledger.overdue import Overdue
 from ledger.remote import RemoteLedger
 from ledger.sqlite import SqliteLedger
 from ledger.sqlite.owning import free
@@ -47,6 +47,11 @@ _APPEND_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
+def _silent() -> Exception:
+    what = f"the ledger did not answer within {_APPEND_SECONDS:g} s"
+    return Unavailable(f"{what}, so it is not known whether it was recorded")
+
+
 def _refuse(revision: str, findings: list[Finding]) -> None:
     if findings:
         raise SetupError(f"revision {revision} may not decide: " + "; ".join(str(f) for f in findings))
@@ -60,24 +65,6 @@ class Active:
     capabilities: str
     catalogue: Catalogue
     evaluator: Evaluator
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What a worker is given by the process that holds the home: a private folder, and the ledger's socket."""
-
-    runtime: Path
-    socket: Path
-
-    @property
-    def witnesses(self) -> Path:
-        """Where the worker that submits checkpoints tells the others how its witnesses do."""
-        return self.socket.with_name("witnesses.json")
-
-    @property
-    def callers(self) -> Path:
-        """Where all workers count how often each caller asks."""
-        return self.socket.with_name("callers")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,7 +95,7 @@ class Runtime:
     _activating: list[str] = field(init=False, default_factory=list)
     _following: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _retiring: set[asyncio.Task[None]] = field(init=False, default_factory=set)
-    _appends: Overdue = field(init=False, default_factory=lambda: Overdue(_APPEND_SECONDS, TimeoutError))
+    _appends: Overdue = field(init=False, default_factory=lambda: Overdue(_APPEND_SECONDS, _silent))
     _loop: asyncio.AbstractEventLoop = field(init=False)
 
     async def __aenter__(self) -> Runtime:
@@ -300,9 +287,6 @@ class Runtime:
             raise Conflict(str(exc)) from exc
         except ledger_errors.LedgerError as exc:
             raise Unavailable(f"not recorded, so not answered: {exc}") from exc
-        except TimeoutError as exc:
-            what = f"the ledger did not answer within {_APPEND_SECONDS:g} s"
-            raise Unavailable(f"{what}, so it is not known whether it was recorded") from exc
         finally:
             self._appends.discard(appended)
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from engine.opa.errors import CouldNotDecide
-from engine.overdue import Overdue
 from ledger.canonical import JSON
+from ledger.overdue import Overdue
 
 DECISION: Final = "muster/gate/decision"
 DECISIONS: Final = "muster/gate/decisions"

@@ -11,10 +11,10 @@ from pathlib import Path
 import uvloop
 
 from engine.errors import MusterError
-from engine.home import Busy, Home
+from engine.home import Busy, Home, Shared
 from engine.opa import binary
 from engine.opa.errors import OpaError
-from engine.runtime import Runtime, Shared
+from engine.runtime import Runtime
 from engine.serving import given
 from engine.serving.given import Given
 from engine.serving.renewing import Certificates

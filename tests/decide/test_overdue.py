@@ -10,9 +10,9 @@ import pytest
 
 from engine import runtime
 from engine.errors import Unavailable
-from engine.overdue import Overdue
 from engine.runtime import Runtime
 from ledger.model import Append
+from ledger.overdue import Overdue
 
 
 def test_what_is_not_answered_in_time_is_given_up() -> None:
