@@ -48,7 +48,8 @@ def _completed(part: str, entity: Entity, gate: GateInfo, catalogue: Catalogue) 
     if entity.properties is not NOT_GIVEN:
         return entity
     stored = entities(catalogue, entity.type).get(entity.id) or {}
-    declared = {k: v for k, v in stored.items() if f"{part}.properties.{k}" in gate.asserted}
+    names = gate.asserted.get(f"{part}.properties", ())
+    declared = {k: v for k, v in stored.items() if k in names}
     if not declared:
         return entity
     for pointer, detail in gate.wrong_fields({part: {"properties": declared}}):
