@@ -139,9 +139,7 @@ class Counted:
 
     def _tell(self, decided: Decided, told: Told) -> None:
         asking, metrics, tracing = self._asking, self._found.metrics, self._found.tracing
-        metrics.decided(
-            self._tenant, told.action, told.verdict, told.mode, asking.stages, decided.leased, asking.batch
-        )
+        metrics.decided(self._tenant, told.action, told.verdict, told.mode, asking.stages, decided.leased, asking.batch)
         for outcome in asking.leases:
             metrics.lease(outcome)
         if self._parent is not None and tracing is not None:
