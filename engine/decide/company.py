@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 PATIENCE_SECONDS: Final = 1.0
-"""As long as an evaluation may take: who has waited for that long asks for itself."""
+"""As long as an evaluation may take: who has waited for that long in all asks for itself."""
 
 Key: TypeAlias = tuple[str, str]
 """Who asks, and the key of the question's lease."""
@@ -25,13 +25,26 @@ class Company:
     def __init__(self) -> None:
         self._first: dict[Key, asyncio.Future[None]] = {}
 
-    async def waited(self, key: Key, until: float | None) -> bool:
-        """Wait while this is being evaluated, not behind `until` (of the loop's clock); whether there was any wait."""
+    def __contains__(self, key: Key) -> bool:
+        """Whether somebody's is being evaluated."""
+        return key in self._first
+
+    @staticmethod
+    def patience(until: float | None) -> float:
+        """Until when to wait, by the loop's clock; who has a deadline keeps half of their time for themselves."""
+        now = asyncio.get_running_loop().time()
+        return now + (PATIENCE_SECONDS if until is None else min(PATIENCE_SECONDS, (until - now) / 2))
+
+    async def waited(self, key: Key, patience: float) -> bool:
+        """Wait while this is being evaluated; False where there is nothing to wait for, or no patience left.
+
+        Whoever has waited puts the question again: what it leans on may have moved, and then so it has for the first.
+        """
         first = self._first.get(key)
-        if first is None:
+        left = 0.0 if first is None else patience - first.get_loop().time()
+        if first is None or left <= 0:
             return False
-        patience = PATIENCE_SECONDS if until is None else min(PATIENCE_SECONDS, until - first.get_loop().time())
-        await asyncio.wait({first}, timeout=max(patience, 0))
+        await asyncio.wait({first}, timeout=left)
         return True
 
     @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from engine.access.caller import Caller
 from engine.decide import questions
 from engine.decide.asking import Asking, Beside, Decided
-from engine.decide.company import Company
+from engine.decide.company import Company, Key
 from engine.decide.leases import Lease, Leases, rendered
 from engine.decide.questions import Question
 from engine.decide.record import CERTIFIED, GATE, Evaluated, decision_payload, leased_payload
@@ -151,34 +151,39 @@ class Decider:
             raise Undecided(exc.cause, exc.detail) from exc
 
     async def _answer(self, ask: Callable[[], Question], asking: Asking, body: bytes | None = None) -> Decided:
-        stages = asking.stages
-        for _ in range(ATTEMPTS):
+        stages, attempts, patience = asking.stages, 0, 0.0
+        while attempts < ATTEMPTS:
             question = ask()
             stages.mark(at.FACTS)
-            if not await asking.may(question.active.revision):
-                continue
-            if question.lease is None:
-                asking.leases.append("forbidden")
-                decided = await self._evaluated(question, asking)
-            else:
-                decided = await self._answered(question, question.lease, asking, body)
-            if decided is not None:
-                return decided
+            if await asking.may(question.active.revision):
+                if question.lease is None:
+                    asking.leases.append("forbidden")
+                    decided = await self._evaluated(question, asking)
+                else:
+                    lease = self.leases.by_key(question.lease, question.active.revision, question.now)
+                    company = (asking.caller.name, question.lease)
+                    if lease is None and company in self.company:
+                        patience = patience or self.company.patience(asking.until)
+                        if await self.company.waited(company, patience):
+                            stages.mark(at.LEASE)
+                            continue
+                    decided = await self._answered(question, company, lease, asking, body)
+                if decided is not None:
+                    return decided
+            attempts += 1
         raise Undecided("contended", f"the facts of this request moved {ATTEMPTS} times while it was decided")
 
-    async def _answered(self, question: Question, key: str, asking: Asking, body: bytes | None) -> Decided | None:
+    async def _answered(
+        self, question: Question, company: Key, lease: Lease | None, asking: Asking, body: bytes | None
+    ) -> Decided | None:
         """Answer by lease, or else evaluate and grant one; None where something has moved meanwhile."""
-        revision, company = question.active.revision, (asking.caller.name, key)
-        lease = self.leases.by_key(key, revision, question.now)
-        if lease is None and await self.company.waited(company, asking.until):
-            lease = self.leases.by_key(key, revision, self.runtime.now(asking.caller.tenant))
         if lease is not None:
             decided = await self.again(lease, question.dropped, asking)
         else:
             asking.leases.append("miss")
             with self.company.first(company):
                 decided = await self._evaluated(question, asking)
-                lease = None if decided is None else self._granted(question, key, decided, asking.caller)
+                lease = None if decided is None else self._granted(question, company[1], decided, asking.caller)
         if lease is not None and decided is not None and body is not None:
             self.leases.remember(lease, body, question.dropped)
         return decided

@@ -130,9 +130,10 @@ class Parent:
         """Start it again whenever it ends, and end it where its loop does not turn any more."""
         loop = asyncio.get_running_loop()
         while True:
+            lives.began(child.name, child.began)
             await self._ended(child)
-            lives.ended(child.name, loop.time() - child.began)
-            if lives.hopeless:
+            lives.ended(child.name, loop.time())
+            if lives.hopeless(loop.time()):
                 often = f"{TRIES} times in a row soon after it was started"
                 self._failed = Unavailable(f"the {child.name} ended {often}, and no other lasted: {child.how}")
                 self._enough.set()

@@ -37,13 +37,13 @@ def test_all_wait_until_the_first_has_ended_however() -> None:
 
             leader = asyncio.create_task(first())
             await asyncio.sleep(0)
-            waiting = [asyncio.create_task(asked.waited(KEY, None)) for _ in range(3)]
+            waiting = [asyncio.create_task(asked.waited(KEY, Company.patience(None))) for _ in range(3)]
             await asyncio.sleep(0.01)
             assert not any(task.done() for task in waiting)
             go.set()
             assert await asyncio.gather(*waiting) == [True] * 3
             await asyncio.gather(leader, return_exceptions=True)
-            assert await asked.waited(KEY, None) is False
+            assert await asked.waited(KEY, Company.patience(None)) is False
 
     run(test)
 
@@ -54,8 +54,8 @@ def test_nobody_waits_for_another_question_or_another_caller() -> None:
     async def test() -> None:
         asked = Company()
         with asked.first(KEY):
-            assert await asked.waited((KEY[0], "b" * 64), None) is False
-            assert await asked.waited(("default system:other", KEY[1]), None) is False
+            assert await asked.waited((KEY[0], "b" * 64), Company.patience(None)) is False
+            assert await asked.waited(("default system:other", KEY[1]), Company.patience(None)) is False
 
     run(test)
 
@@ -68,12 +68,24 @@ def test_who_has_waited_long_enough_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
         loop, asked = asyncio.get_running_loop(), Company()
         with asked.first(KEY):
             began = loop.time()
-            assert await asked.waited(KEY, None) is True
+            assert await asked.waited(KEY, Company.patience(None)) is True
             assert loop.time() - began >= 0.05
             with asked.first(KEY):
                 pass
-            assert await asked.waited(KEY, loop.time() - 1) is True
-        assert await asked.waited(KEY, None) is False
+            assert await asked.waited(KEY, loop.time()) is False
+        assert await asked.waited(KEY, Company.patience(None)) is False
+
+    run(test)
+
+
+def test_who_has_a_deadline_keeps_half_of_the_time() -> None:
+    """To ask for themselves, where the first one hangs."""
+
+    async def test() -> None:
+        now = asyncio.get_running_loop().time()
+        assert now + 0.19 <= Company.patience(now + 0.4) <= now + 0.21
+        assert Company.patience(now + 60) <= now + company.PATIENCE_SECONDS + 0.01
+        assert await Company().waited(KEY, now + 1) is False
 
     run(test)
 
@@ -84,7 +96,7 @@ def test_one_who_gives_up_leaves_the_others_waiting() -> None:
     async def test() -> None:
         asked = Company()
         with asked.first(KEY):
-            waiting = [asyncio.create_task(asked.waited(KEY, None)) for _ in range(2)]
+            waiting = [asyncio.create_task(asked.waited(KEY, Company.patience(None))) for _ in range(2)]
             await asyncio.sleep(0)
             waiting[0].cancel()
             await asyncio.sleep(0.01)

@@ -18,7 +18,10 @@ import pytest
 from engine import runtime as running_runtime
 from engine.api.app import OperatorSocket, create_app
 from engine.api.hot import HotLane
+from engine.decide.asking import Asking, Decided
+from engine.decide.decider import Decider
 from engine.decide.facts import gather
+from engine.decide.questions import Question
 from engine.decide.record import GATE
 from engine.decide.request import Entity, Request
 from engine.home import Home
@@ -195,6 +198,33 @@ def test_many_who_ask_the_same_at_once_are_evaluated_once(
                 assert (first in {each["decision_id"] for each in answers}, count) == (True, 15)
 
     asyncio.run(run())
+
+
+def test_a_fact_that_moves_meanwhile_is_asked_about_once_more(
+    template: tuple[Path, str], tmp_path: Path, opa_binary: OpaBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's answer is stale; of those who waited for it one asks anew, and the others wait for that one."""
+    copy_home(template[0], tmp_path / "home")
+    evaluated, evaluate = list[str](), Decider._evaluated
+
+    async def run() -> None:
+        async with inside(tmp_path / "home", opa_binary, monkeypatch) as muster:
+
+            async def moving(self: Decider, question: Question, asking: Asking) -> Decided | None:
+                evaluated.append(question.body.decode())
+                if len(evaluated) == 1:
+                    await muster.call("PUT", "/v1/subjects/ana", {"persona": "engineers", "customer": "globex"})
+                return await evaluate(self, question, asking)
+
+            await muster.call("PUT", "/v1/subjects/ana", {"persona": "engineers", "customer": "acme"})
+            await muster.ask(export("bo", ticket="REQ-1"))  # a token, and a verdict on who may ask
+            monkeypatch.setattr(Decider, "_evaluated", moving)
+            answers = await asyncio.gather(*(muster.ask(export("ana", ticket="REQ-1")) for _ in range(16)))
+            assert len({each["decision_id"] for each in answers}) == 16
+
+    asyncio.run(run())
+    assert ["acme" in evaluated[0], "globex" in evaluated[1]] == [True, True]
+    assert len(evaluated) == 2
 
 
 def test_a_fact_ends_every_lease_on_it(service: Service) -> None:

@@ -39,18 +39,24 @@ def started(service: Service, folder: Path, broken: set[int]) -> subprocess.Pope
     return subprocess.Popen(command, env=service.env, cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
+def live(lives: Lives, name: str, seconds: float) -> None:
+    """One life, whole."""
+    lives.began(name, 0)
+    lives.ended(name, seconds)
+
+
 def test_the_next_one_is_started_more_and_more_slowly() -> None:
     """At once at first; then after a tenth of a second, and twice as long each time, up to five; each for itself."""
     lives, pauses = Lives(["a", "b"]), []
     for _ in range(10):
-        lives.ended("a", LASTING_SECONDS - 0.01)
+        live(lives, "a", LASTING_SECONDS - 0.01)
         pauses.append(lives.pause("a"))
     assert pauses == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
     assert lives.pause("b") == 0
-    lives.ended("a", LASTING_SECONDS)
+    live(lives, "a", LASTING_SECONDS)
     assert lives.pause("a") == 0
     for _ in range(5000):
-        lives.ended("a", 0)
+        live(lives, "a", 0)
     assert lives.pause("a") == 5
 
 
@@ -58,18 +64,32 @@ def test_it_is_hopeless_only_where_none_has_ever_lasted() -> None:
     """One of them may end as often as it likes while another lives, or once any has lasted."""
     lives = Lives(["a", "b"])
     for _ in range(2 * TRIES):
-        lives.ended("a", 1)
+        live(lives, "a", 1)
     for _ in range(TRIES - 1):
-        lives.ended("b", 1)
-    assert not lives.hopeless
-    lives.ended("b", 1)
-    assert lives.hopeless
+        live(lives, "b", 1)
+    assert not lives.hopeless(1)
+    live(lives, "b", 1)
+    assert lives.hopeless(1)
     lives = Lives(["a", "b"])
-    lives.ended("a", LASTING_SECONDS)
+    live(lives, "a", LASTING_SECONDS)
     for name in ("a", "b"):
         for _ in range(2 * TRIES):
-            lives.ended(name, 1)
-    assert not lives.hopeless
+            live(lives, name, 1)
+    assert not lives.hopeless(1)
+
+
+def test_while_one_may_be_serving_the_service_does_not_end() -> None:
+    """One that has lived longer than those that ended has come further than they have."""
+    lives = Lives(["a", "b"])
+    for _ in range(TRIES):
+        live(lives, "a", 2)
+        live(lives, "b", 1)
+    lives.began("a", 100)
+    assert lives.hopeless(102)
+    assert not lives.hopeless(102.1)
+    lives.ended("a", 105)
+    lives.began("b", 106)
+    assert lives.hopeless(110)
 
 
 def test_where_none_can_be_whole_the_service_ends(new_service: Callable[[], Service], tmp_path: Path) -> None:
