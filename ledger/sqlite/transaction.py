@@ -116,7 +116,7 @@ class Transaction:
         try:
             return self._append(append)
         except LedgerError as exc:
-            refused = exc
+            refused = exc.with_traceback(None)
         receipts = self._duplicates(append)
         if receipts is None:
             raise refused

@@ -322,7 +322,7 @@ class SqliteLedger:
             try:
                 outcomes.append(_do(cursor, transaction, waiting.work))
             except LedgerError as refused:
-                outcomes.append(refused)
+                outcomes.append(refused.with_traceback(None))  # which holds all of the transaction
             else:
                 # One whose first commit had an unknown outcome is still this ledger's first.
                 if waiting.attempted and waiting.adjusts_clock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from ledger import errors
 from ledger.model import Receipt
 from ledger.sqlite import SqliteLedger
+from ledger.sqlite.transaction import Transaction
 from tests.ledger.builders import ANN, TENANT, activation, decision, joins, name_of, one, result
 
 
@@ -177,3 +179,18 @@ def test_every_loop_gets_its_own(ledger: SqliteLedger) -> None:
     for thread in threads:
         thread.join(60)
     assert sorted(indices) == list(range(2, 302))
+
+
+def test_what_is_refused_is_freed_at_once(ledger: SqliteLedger) -> None:
+    """A refusal that held its transaction, which holds it, would be freed by the collector alone."""
+    stale = replace(one(decision()), reads=((name_of(ANN), 5),))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            with pytest.raises(errors.Stale):
+                ledger.submit(stale).result(20)
+        left = sum(isinstance(each, Transaction) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 1
