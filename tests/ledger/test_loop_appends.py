@@ -183,7 +183,7 @@ def test_every_loop_gets_its_own(ledger: SqliteLedger) -> None:
 
 def test_what_is_refused_is_freed_at_once(ledger: SqliteLedger) -> None:
     """A refusal that held its transaction, which holds it, would be freed by the collector alone."""
-    stale = replace(one(decision()), reads=((name_of(ANN), 5),))
+    stale = one(result(ANN), reads=((name_of(ANN), 5),))
     gc.collect()
     gc.disable()
     try:
