@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from engine.bundling import capabilities, gates, routing, rules
+from engine.bundling import capabilities, gates, routing, rules, ways
 from engine.bundling.archive import MANIFEST, SIGNATURES, Built, revision_of
 from engine.bundling.errors import Finding, Invalid
 from engine.bundling.source import Source, read_source
@@ -68,6 +68,8 @@ def _check(policies: Path, read: Source, opa: OpaBinary) -> tuple[dict[str, JSON
         if not read.findings:
             findings += routing.check_gates(read, metadata.data["gates"], stored=metadata.stored)
         data = {} if read.findings else {"source": read.data, "metadata": metadata.data}
+        if not findings:
+            findings += ways.write(policies, data, opa)
     return data, sorted(set(findings))
 
 

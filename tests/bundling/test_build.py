@@ -88,17 +88,52 @@ def test_tests_are_not_packed_and_item_text_is_not_there(built: Built) -> None:
 
 
 def test_the_build_writes_down_what_is_the_same_for_every_question(built: Built) -> None:
-    """Requirements stand by code, by who judges them, for the rules alone; what changed stands beside its modules."""
+    """Requirements stand by code, by who judges them, with their ways, for the rules alone; what changed, by module."""
     data: Any = built.data
     for action, gate in data["metadata"]["gates"].items():
         asked = {requirement["code"]: requirement for requirement in gate["requirements"]}
-        assert gate["conditions"] | gate["training"] == asked, action
+        training = {code: {k: v for k, v in said.items() if k != "way"} for code, said in gate["training"].items()}
+        assert gate["conditions"] | training == asked, action
+        for said in gate["training"].values():
+            assert {part["module"] for part in said["way"]} <= {*gate["facts"]["modules"]}, action
+            assert said["way"], action
         assert {code for code, said in asked.items() if "requires" in said} == gate["training"].keys()
     changed = {name: said["recertify"] for name, said in data["source"]["modules"].items() if "recertify" in said}
     assert data["source"]["recertified"] == changed
     for described in Catalogue(data).described():
         assert isinstance(described, dict)
         assert not described.keys() & {"conditions", "training", "facts", "schema"}
+
+
+def test_a_way_is_in_order_and_asked_of_the_rules_themselves(built: Built) -> None:
+    """The modules to take, a lower tier first, each with the tier and the time that count."""
+    gates: Any = built.data["metadata"]
+    assert gates["gates"]["data-export"]["training"]["export-training"]["way"] == [
+        {"module": "secure-data-export", "tier": "completed", "within": "P30D"},
+        {"module": "export-scenario", "tier": "proficient", "within": "P30D"},
+    ]
+
+
+def test_a_router_that_knows_no_ways_gets_none(opa_binary: OpaBinary, policies: Path, keys: tuple[Path, Path]) -> None:
+    """Rules that do not tell a way are built without: an older router works out its own."""
+    router = policies / "muster" / "gate" / "gate.rego"
+    text = router.read_text("utf-8")
+    assert "ways[action][code] :=" in text
+    router.write_text(text.replace("ways[action][code] :=", "_ways_of[action][code] :="), "utf-8")
+    data: Any = build(policies, COMPANYOS, opa_binary, keys[0]).data
+    for gate in data["metadata"]["gates"].values():
+        assert gate["training"]
+        assert not [code for code, said in gate["training"].items() if "way" in said]
+
+
+def test_ways_that_cannot_be_told_are_a_finding(opa_binary: OpaBinary, policies: Path) -> None:
+    """A router whose ways conflict is no revision: nobody would be told what to take."""
+    router = policies / "muster" / "gate" / "gate.rego"
+    conflict = 'ways["data-export"]["export-training"] := [count(data.metadata.gates)]'
+    router.write_text(f"{router.read_text('utf-8')}\n{conflict}\n", "utf-8")
+    (finding,) = check(policies, COMPANYOS, opa_binary)
+    assert (finding.file, finding.field) == ("muster/gate", "ways")
+    assert "conflict" in finding.message
 
 
 def test_the_catalogue_reads_what_was_built(built: Built) -> None:

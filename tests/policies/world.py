@@ -1,6 +1,7 @@
 """The rules with a small source, as a bundle's data, and a real OPA that serves them over a Unix socket.
 
-`data.metadata` is read here from the annotations, apart from the engine's own build, so that the two can disagree.
+`data.metadata` is read here from the annotations, and the ways in it are asked of the rules, apart from the engine's
+own build, so that the two can disagree.
 """
 
 from __future__ import annotations
@@ -36,7 +37,21 @@ def metadata(opa: Path, policies: Path = POLICIES) -> Object:
         if a["annotations"]["scope"] == "package" and "custom" in a["annotations"]
     }
     gates = {path[2]: by_code(c) for path, c in packages.items() if path[:2] == ("muster", "gates")}
-    return {"gates": gates, "common": packages["muster", "gate"]["requirements"]}
+    told = {"gates": gates, "common": packages["muster", "gate"]["requirements"]}
+    for action, ways in _ways(opa, policies, told).items():
+        for code, way in ways.items():
+            gates[action]["training"][code] = {**gates[action]["training"][code], "way": way}
+    return told
+
+
+def _ways(opa: Path, policies: Path, told: Object) -> Object:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as data:
+        json.dump({"source": source(), "metadata": told}, data)
+        data.flush()
+        command = [str(opa), "eval", "--format", "raw", "--ignore", "*_test.rego", "--data", data.name]
+        command += ["--data", str(policies / "muster"), "data.muster.gate.ways"]
+        answer: Object = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return answer
 
 
 def by_code(gate: Object) -> Object:

@@ -138,7 +138,7 @@ counted(scope, part, facts, now) := {
 		every until in cuts {
 			now < until
 		}
-		asked := _asked(part.module, fact.version)
+		asked := {by | by := _asked(part.module, fact.version)}
 		lives := count({by | some by in asked; by <= now}) == 0
 		ends := min((({calendar.add(fact.passed_at, within)} | asked) | cuts))
 	})

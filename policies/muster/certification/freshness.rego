@@ -15,6 +15,15 @@ tiers := ["enrolled", "completed", "proficient", "certified"]
 rank := {"enrolled": 0, "completed": 1, "proficient": 2, "certified": 3}
 
 # METADATA
+# description: the tiers that serve where one is asked for, that one itself and those above it, lowest first
+serving := {
+	"enrolled": ["enrolled", "completed", "proficient", "certified"],
+	"completed": ["completed", "proficient", "certified"],
+	"proficient": ["proficient", "certified"],
+	"certified": ["certified"],
+}
+
+# METADATA
 # description: |
 #   what a person holds for a requirement ({scope | track | module, tier, within}): {ends, evidence, tier, asked}. It
 #   satisfies the requirement while now < ends; undefined where there is nothing. `asked` are the instants by which a
@@ -23,42 +32,44 @@ rank := {"enrolled": 0, "completed": 1, "proficient": 2, "certified": 3}
 holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": tier, "asked": asked} if {
 	scope := facts.scopes[required.scope]
 	scope.standing == "good"
-	least := rank[required.tier]
+	changed := data.source.recertified # where this table is missing, nothing is held
 	[ends, evidence, tier, asked] := max({[ends, held.evidence, tier, asked] |
-		some tier, held in scope.tiers
-		rank[tier] >= least
+		some tier in serving[required.tier]
+		held := scope.tiers[tier]
 		is_string(held.evidence)
 		is_object(held.parts)
-		calendar.is_instant(held.issued_at)
 		calendar.is_instant(held.expires_at)
-		asked := renewals(required.scope, tier, held.parts) | cut(held)
+		asked := {by | some module, _ in changed; by := _renewal(required.scope, tier, held.parts, module)} | cut(held)
 		ends := min({held.expires_at, _too_old(required, held.issued_at, held.expires_at)} | asked)
 	})
 }
 
 holding(required, facts) := {"ends": ends, "evidence": {evidence}, "tier": required.tier, "asked": asked} if {
-	[ends, evidence, asked] := pass(required.module, required.tier, required.within, facts)
+	[ends, evidence, asked] := pass(facts, required.within, required.tier, required.module)
 }
 
 holding(required, facts) := {"ends": ends, "evidence": evidence, "tier": required.tier, "asked": asked} if {
 	parts := data.source.tracks[required.track].modules
 	passes := [found |
 		some part in parts
-		found := pass(part.module, _lower(part.tier, required.tier), required.within, facts)
+		found := pass(facts, required.within, _lower(part.tier, required.tier), part.module)
 	]
 	count(passes) > 0
 	count(passes) == count(parts)
-	ends := min([found[0] | some found in passes])
+
+	# The one that ends first.
+	ends := min(passes)[0]
 	evidence := {found[1] | some found in passes}
-	asked := {by | some found in passes; some by in found[2]}
+	asked := union({found[2] | some found in passes})
 }
 
 # When a certification of a date is too old for a requirement.
 # A scope that is renewed by its expiry, or by the calendar, lasts as long as its certification says.
 _too_old(required, issued_at, _) := calendar.add(issued_at, required.within)
 
-_too_old(required, _, expires_at) := expires_at if {
+_too_old(required, issued_at, expires_at) := expires_at if {
 	required.within == null
+	calendar.is_instant(issued_at)
 	data.source.scopes[required.scope].renewal in {"expiry", "calendar"}
 }
 
@@ -66,29 +77,36 @@ _too_old(required, _, expires_at) := expires_at if {
 # description: |
 #   the instant to which a reviewed regrade cut a fact, as a set of one or none; undefined where the regrade names none
 # scope: document
-cut(fact) := {fact.until} if {
+cut(fact) := set() if {
+	# A set stands for what is not there: nothing in a fact, which is JSON, can be one.
+	object.get(fact, "until", set()) == set()
+	object.get(fact, "lowered", set()) == set()
+} else := {fact.until} if {
 	calendar.is_instant(fact.until)
-} else := set() if {
-	count(object.filter(fact, {"until", "lowered"})) == 0
 }
 
 # METADATA
 # description: every module of a track, in the track's order, at the tier it asks or a lower one that is enough
-track_parts(track, tier) := [object.union(part, {"tier": _lower(part.tier, tier)}) |
+track_parts(track, tier) := [{"module": part.module, "tier": _lower(part.tier, tier)} |
 	some part in data.source.tracks[track].modules
 ]
 
-_lower(one, other) := [tier | some tier in tiers; tier in {one, other}][0]
+_lower(one, other) := one if {
+	other in serving[one]
+} else := other if {
+	one in serving[other]
+}
 
 # METADATA
 # description: |
 #   the pass of a module, at a tier or a higher one, that counts longest, as [when it ends, evidence, asked]
-pass(module, tier, within, facts) := max({[ends, fact.evidence, asked] |
-	some held, fact in facts.modules[module]
-	rank[held] >= rank[tier]
+pass(facts, within, tier, module) := max({[ends, fact.evidence, asked] |
+	passes := facts.modules[module]
+	some higher in serving[tier]
+	fact := passes[higher]
 	is_string(fact.evidence)
 	is_string(fact.version)
-	asked := _asked(module, fact.version) | cut(fact)
+	asked := {by | by := _asked(module, fact.version)} | cut(fact)
 	ends := min({calendar.add(fact.passed_at, within)} | asked)
 })
 
@@ -98,16 +116,21 @@ pass(module, tier, within, facts) := max({[ends, fact.evidence, asked] |
 #   version) that a tier of it was earned with
 renewals(scope, tier, versions) := {by |
 	some module, _ in changed
-	some take in data.source.scopes[scope].takes
-	rank[take.tier] <= rank[tier]
-	some part in take_parts(take)
-	part.module == module
-	some by in _asked(module, object.get(versions, module, ""))
+	by := _renewal(scope, tier, versions, module)
 } if {
 	changed := data.source.recertified
 }
 
-_asked(module, version) := {asked.by |
+_renewal(scope, tier, versions, module) := by if {
+	by := _asked(module, object.get(versions, module, ""))
+	some take in data.source.scopes[scope].takes
+	rank[take.tier] <= rank[tier]
+	some part in take_parts(take)
+	part.module == module
+}
+
+# By when a pass of this version has to be made anew; undefined where no major change asks for it.
+_asked(module, version) := asked.by if {
 	asked := data.source.modules[module].recertify
 	not _at_least(version, asked.below)
 }
@@ -152,21 +175,24 @@ waiver_key(required) := sprintf("module:%s", [required.module])
 
 # METADATA
 # description: |
-#   the modules on the way to a requirement, in order: {module, tier, ends}; what is held serves while now < ends, and
-#   ends is empty where nothing is held
-path(required, facts) := [{"module": part.module, "tier": part.tier, "ends": max({""} | ends)} |
+#   the parts of a requirement's way, in order: {module, tier, ends}; what is held serves while now < ends, and ends is
+#   empty where nothing is held
+path(required, parts, facts) := [{"module": part.module, "tier": part.tier, "ends": max({""} | ends)} |
 	counting := _counting(required, facts)
-	some part in _way(required)
-	ends := {found[0] | found := pass(part.module, part.tier, part.within, counting)}
+	some part in parts
+	ends := {found[0] | found := pass(counting, part.within, part.tier, part.module)}
 ]
 
-_way(required) := [{"module": required.module, "tier": required.tier, "within": required.within}]
+# METADATA
+# description: the modules on the way to a requirement, in order, {module, tier, within}; the same for every person
+# scope: document
+way(required) := [{"module": required.module, "tier": required.tier, "within": required.within}]
 
-_way(required) := [object.union(part, {"within": required.within}) |
-	some part in track_parts(required.track, required.tier)
+way(required) := [{"module": part.module, "tier": _lower(part.tier, required.tier), "within": required.within} |
+	some part in data.source.tracks[required.track].modules
 ] if required.track
 
-_way(required) := [{"module": part.module, "tier": part.tier, "within": rule.within_parts} |
+way(required) := [{"module": part.module, "tier": part.tier, "within": rule.within_parts} |
 	rule := data.source.scopes[required.scope]
 	some take in way_takes(required.scope, required.tier)
 	some part in take_parts(take)
@@ -181,16 +207,12 @@ way_takes(scope, tier) := [take |
 	take.tier == lesser
 ]
 
-_at_most(tier) := [one | some one in tiers; rank[one] <= rank[tier]]
-
-# METADATA
-# description: a tier and those above it, lowest first
-serving(tier) := [one | some one in tiers; rank[one] >= rank[tier]]
+_at_most(tier) := array.slice(tiers, 0, rank[tier] + 1)
 
 # The lowest tier that serves and that the scope awards; `certified` it always does.
 _awarded(takes, tier) := [one |
 	awarded := {take.tier | some take in takes} | {"certified"}
-	some one in serving(tier)
+	some one in serving[tier]
 	one in awarded
 ][0]
 

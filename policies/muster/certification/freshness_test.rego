@@ -267,7 +267,8 @@ test_path[note] if {
 			],
 		],
 	}
-	path := rule.path(tc[0], tc[1]) with data.source as _freshness_source
+	way := rule.way(tc[0]) with data.source as _freshness_source
+	path := rule.path(tc[0], way, tc[1]) with data.source as _freshness_source
 	path == tc[2]
 }
 

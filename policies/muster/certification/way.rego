@@ -31,7 +31,7 @@ _closing(required, ends, now) if now >= calendar.subtract(ends, renewal_window(r
 
 # Of a module or a track each part is judged by itself.
 _taken(required, facts, now, need) := [{"module": part.module, "tier": part.tier} |
-	some part in _way(required)
+	some part in way(required)
 	_again(required, part, facts, now, need.why)
 ] if {
 	not required.scope
@@ -52,14 +52,14 @@ _again(required, part, facts, now, "missing") if not _passed(required, part, fac
 
 _again(required, part, facts, now, why) if {
 	why != "missing"
-	_closing(required, pass(part.module, part.tier, required.within, facts)[0], now)
+	_closing(required, pass(facts, required.within, part.tier, part.module)[0], now)
 }
 
-_again(required, part, facts, _, "grace") if count(pass(part.module, part.tier, required.within, facts)[2]) > 0
+_again(required, part, facts, _, "grace") if count(pass(facts, required.within, part.tier, part.module)[2]) > 0
 
 _passed(required, part, facts, now) if {
 	calendar.is_instant(now)
-	now < pass(part.module, part.tier, required.within, facts)[0]
+	now < pass(facts, required.within, part.tier, part.module)[0]
 }
 
 # The parts on the way to a tier of a scope, in order, each with its take.
@@ -121,11 +121,11 @@ _base(required, parts, dated, now, need) := (lost | asked) | old if {
 _helps(required, facts, now, picked, need) if {
 	passed := _with_passes(facts, picked, now)
 	made := {tier: object.union(certification, {"evidence": ""}) |
-		some tier in serving(required.tier)
+		some tier in serving[required.tier]
 		certification := earned(required.scope, tier, passed, now)
 	}
 	held := {tier: fact |
-		some tier in serving(required.tier)
+		some tier in serving[required.tier]
 		not made[tier]
 		some fact in _before(required.scope, tier, facts)
 	}

@@ -50,7 +50,7 @@ decision := {
 	"obligations": array.concat(_gate.obligations, _obligations),
 	"valid_until": _changes_at,
 } if {
-	_registered
+	_gate
 } else := {
 	"verdict": "deny",
 	"allow": false,
@@ -77,29 +77,40 @@ decisions[key] := answers[0] if {
 	answers := [answer | answer := decision] with input as request
 }
 
+# METADATA
+# description: |
+#   the way to each requirement about training, by gate and code. It is the same for every question, so the build asks
+#   for it once and writes it beside the requirement
+ways[action][code] := certification.way(requirement.requires) if {
+	some action, gate in data.metadata.gates
+	some code, requirement in gate.training
+}
+
+# A rule of its own: without a name of an action, `not` around this expression would not be true either.
 _registered if data.source.actions[input.action.name]
 
 # What METADATA says of the gate; its requirements also by code, those of its own as `conditions`, the others, which are
-# judged here, as `training`.
-_gate := data.metadata.gates[input.action.name] if _registered
+# judged here, as `training`, each with its way.
+_gate := data.metadata.gates[input.action.name] if data.source.actions[input.action.name]
 
 # Without an instant nothing is met: text compares with any text, and null is less than all of it.
 _now := input.now if calendar.is_instant(input.now)
 
 # What the gate says of its own conditions. A gate that is registered and gone leaves this undefined, and with it the
 # decision.
-_stated := _statement(_gate.action) if {
+_stated := said if {
+	said := {"met": _met(_gate.action), "evidence": _proof(_gate.action)}
 	_now
 } else := {"met": set(), "evidence": set()} if {
-	not _now
-	_statement(_gate.action)
+	_met(_gate.action)
 }
 
-_statement(action) := {"met": met, "evidence": evidence} if {
+_met(action) := met if {
 	met := data.muster.gates[action].met
 	is_set(met)
-	evidence := {id | some id in data.muster.gates[action].evidence; is_string(id)}
 }
+
+_proof(action) := {id | some id in data.muster.gates[action].evidence; is_string(id)}
 
 # The conditions that the gate does not state as met: what it states and nobody asks for turns nothing.
 _unstated := object.remove(_gate.conditions, _stated.met)
@@ -111,8 +122,10 @@ _held := {code: holding |
 	_now < holding.ends
 }
 
-# The waivers in force, of what is held as well.
-_waivers := {code: held |
+# The waivers in force, of what is held as well. Hardly anybody has one, so nothing is looked at where there are none.
+_waivers := {} if {
+	input.facts.waivers == {}
+} else := {code: held |
 	some code, requirement in _gate.training
 	held := certification.waived(requirement.requires, input.facts, _now)
 }
@@ -168,17 +181,15 @@ _stored_met contains "request-mismatch" if {
 default _verdict := "deny"
 
 _verdict := "allow" if {
-	count(_unstated) == 0
-	count(_untrained) == 0
+	_unstated == {}
+	_untrained == {}
 	_active
 	_as_stored
 }
 
-default _allow := false
-
-_allow if _verdict == "allow"
-
-_allow if _gate.mode == "shadow"
+_allow if {
+	_verdict == "allow"
+} else := _gate.mode == "shadow"
 
 _evidence := _stated.evidence | _judged_evidence
 
@@ -187,7 +198,10 @@ _judged_evidence contains id if {
 	some id in holding.evidence
 }
 
-_judged_evidence contains held.evidence if some held in _waived
+_judged_evidence contains held.evidence if {
+	_waivers != {}
+	some held in _waived
+}
 
 _judged_evidence contains _stored.evidence if {
 	_now
@@ -195,7 +209,7 @@ _judged_evidence contains _stored.evidence if {
 }
 
 _obligations := [{"type": "waiver", "id": held.evidence, "requirement": requirement.requires} |
-	count(_waived) > 0
+	_waivers != {}
 	some requirement in _gate.requirements
 	held := _waived[requirement.code]
 ]
@@ -227,19 +241,30 @@ _denial(requirement) := {
 	"title": requirement.title,
 	"message": requirement.message,
 	"requirement": object.get(requirement, "requires", {"condition": requirement.code}),
-	"remedy": _remedy(requirement),
+	"remedy": object.get(_lessons, requirement.code, requirement.remedy),
 }
 
-# The first module on the way to what is not held, with what its link shows; or else what METADATA says.
-_remedy(requirement) := object.union({"kind": "lesson", "module": module}, shown) if {
-	[module] := _next(_ways[requirement.code], _instant)
-	shown := object.filter(object.get(data.source.modules, module, {}), {"title", "version", "minutes", "href"})
-} else := requirement.remedy
+# The first module on the way to each requirement that is not held, with what its link shows.
+_lessons := {code: _lesson(module) |
+	some code, way in _ways
+	[module] := _next(way, _instant)
+}
+
+_lesson(module) := {
+	"kind": "lesson",
+	"module": module,
+	"title": shown.title,
+	"version": shown.version,
+	"minutes": shown.minutes,
+	"href": shown.href,
+} if {
+	shown := data.source.modules[module]
+} else := {"kind": "lesson", "module": module}
 
 # The module that METADATA names is on every way the last, and serves nobody.
 _ways := {code: array.concat(path, named) |
 	some code, requirement in _untrained
-	path := [part | some part in certification.path(requirement.requires, _facts)]
+	path := certification.path(requirement.requires, requirement.way, _facts)
 	named := [{"module": module, "ends": ""} | module := requirement.remedy.module]
 }
 
@@ -276,9 +301,10 @@ _turns contains _stored.expires_at if {
 	calendar.is_instant(_stored.expires_at)
 }
 
-_turns contains _stated_until
+_turns contains _stated_until if _instants != []
 
 _turns contains part.ends if {
+	_untrained != {}
 	some way in _ways
 	some part in way
 	part.ends > _now
@@ -291,15 +317,29 @@ _outlasts(code, instant) if _held[code].ends > instant
 # The first of the gate's instants at which it says something else: most often the very first, so that is asked alone.
 _stated_until := _instants[0] if {
 	_changing[_instants[0]]
-} else := min(_changing)
+} else := min(_changing) if {
+	_instants[1]
+}
 
 _changing contains instant if {
-	action := _gate.action
 	some instant in _instants
-	later := object.union(input, {"now": instant})
-	[after] := [said | said := _statement(action)] with input as later
-	unstated := object.remove(_gate.conditions, after.met)
-	[unstated, (after.evidence | _judged_evidence)] != [_unstated, _evidence]
+	_turning(object.union(input, {"now": instant}), _judged_evidence)
+}
+
+# Where the evidence turns, what is met need not be asked for once more.
+_turning(later, judged) if {
+	evidence := _evidence_at(later) | judged
+	evidence != _evidence
+} else if {
+	_unstated_at(later) != _unstated
+}
+
+_evidence_at(later) := evidence if {
+	[evidence] := [said | said := _proof(later.action.name)] with input as later
+}
+
+_unstated_at(later) := object.remove(_gate.conditions, met) if {
+	[met] := [said | said := _met(later.action.name)] with input as later
 }
 
 _instants := sort([instant |

@@ -19,10 +19,13 @@ _common := [
 
 _trained := {"module": "a", "tier": "completed", "within": "P1D"}
 
-# As the build writes it: its requirements by code as well.
+# As the build writes it: its requirements by code as well, those about training with their ways.
 _judged(gate) := object.union(object.remove(gate, ["conditions", "training"]), {
 	"conditions": {requirement.code: requirement | some requirement in gate.requirements; not requirement.requires},
-	"training": {requirement.code: requirement | some requirement in gate.requirements; requirement.requires},
+	"training": {requirement.code: object.union(requirement, {"way": [_trained]}) |
+		some requirement in gate.requirements
+		requirement.requires
+	},
 })
 
 _gate := _judged({
@@ -461,10 +464,13 @@ _track := {"tracks": {"ab": {"modules": [
 	{"module": "b", "tier": "completed"},
 ]}}}
 
-_tracked := _judged(object.union(_gate, {"requirements": [object.union(
-	json.remove(_gate.requirements[0], ["requires/module"]),
-	{"requires": {"track": "ab"}},
-)]}))
+_tracked := object.union(
+	_judged(object.union(_gate, {"requirements": [object.union(
+		json.remove(_gate.requirements[0], ["requires/module"]),
+		{"requires": {"track": "ab"}},
+	)]})),
+	{"training": {"trained": {"way": [_trained, object.union(_trained, {"module": "b"})]}}},
+)
 
 test_the_lesson_is_the_first_that_does_not_serve[note] if {
 	some note, tc in {

@@ -21,8 +21,8 @@ is_instant(value) if {
 # scope: document
 add(anchor, duration) := concat("", [month, substring(anchor, 7, -1)]) if {
 	# Every month has 28 days.
-	is_instant(anchor)
-	substring(anchor, 8, 2) <= "28"
+	is_string(anchor)
+	regex.match(`^(2[01]\d\d|2200)-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$`, anchor)
 	month := _month_after(substring(anchor, 0, 7), duration)
 } else := concat("", [month, "-", day, substring(anchor, 10, -1)]) if {
 	# Months are added to the anchor's date and clamped to the month's last day, never chained.
