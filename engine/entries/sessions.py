@@ -58,10 +58,10 @@ class Sessions:
         """A session for a person who is known and active; raises NotFound, Conflict."""
         runtime, tenant = self.tokens.writer.runtime, once.caller.tenant
         ref = runtime.ref(tenant, Person(type="user", id=user))
-        if ref is None:
+        _, state = runtime.reader.objects(tenant, [f"person/{ref}"])[f"person/{ref}"] if ref else (-1, None)
+        if not isinstance(state, dict):  # or no more: who is erased between the two looks has a ref without a person
             raise NotFound(f"there is no user {user} in the directory: add the person first")
-        _, state = runtime.reader.objects(tenant, [f"person/{ref}"])[f"person/{ref}"]
-        directory = state["directory"] if isinstance(state, dict) else None
+        directory = state["directory"]
         if not isinstance(directory, dict) or directory.get("active") is not True:
             raise Conflict(f"user {user} has been deactivated", "inactive")
         return await self._issue(user, origin, runtime.now(tenant), once)
