@@ -71,7 +71,7 @@ class AccessGate:
 
     def _judged_by(self, caller: Caller) -> str:
         """Whose access policy judges: the tenant's own; the operator may begin a tenant that has none yet."""
-        if caller.token_id is None and caller.tenant not in self.runtime.tenants():
+        if caller.token_id is None and not self.runtime.has(caller.tenant):
             return DEFAULT_TENANT
         return caller.tenant
 

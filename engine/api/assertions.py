@@ -16,6 +16,6 @@ router = APIRouter(tags=["gateways"])
 async def keys(request: Request, tenant: str) -> dict[str, Any]:
     """For backends behind a gateway, which verify `Muster-Assertion`; a JWKS (RFC 7517), for anybody."""
     gateways: Gateways = request.app.state.gateways
-    if tenant not in gateways.found.runtime.tenants():
+    if not gateways.found.runtime.has(tenant):
         raise NotFound(f"there is no tenant {tenant}")
     return {"keys": [gateways.assertions(tenant).signer.jwk]}

@@ -105,7 +105,7 @@ class Gateways:
 
     def _named(self, tenant: str, name: str) -> Callable[[], Caller]:
         """A gateway that the operator has named, by a socket or a certificate of its own."""
-        if tenant not in self.found.runtime.tenants():
+        if not self.found.runtime.has(tenant):
             raise Unauthenticated("this gateway is of no tenant that is here")
         caller = Caller(tenant=tenant, role=ROLE, principal=Principal(type="system", id=name), token_id=None)
         return lambda: caller

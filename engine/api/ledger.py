@@ -258,7 +258,7 @@ async def _reader_of(request: Request, tenant: str) -> str:
     """Whether caches may share the answer: `public` where the log is open to all; else a token is needed."""
     found = services(request)
     if found.runtime.settings.log.open:
-        if tenant not in found.runtime.tenants():
+        if not found.runtime.has(tenant):
             raise NotFound(f"there is no log of {tenant}")
         return "public"
     caller = await call(request, None, None)

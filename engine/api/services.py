@@ -149,7 +149,7 @@ class Services:
 
     def badges(self, tenant: str) -> Badges:
         """A tenant's badges; raises NotFound for a tenant that is not there."""
-        if tenant not in self.runtime.tenants():
+        if not self.runtime.has(tenant):
             raise NotFound(f"there is no issuer {tenant}")
         return Badges(self.runtime.reader, self.issuer(tenant), self.revocations)
 

@@ -109,7 +109,7 @@ async def _activate_configured(runtime: Runtime) -> None:
     from engine.cli.setup import build_and_store
 
     revision = build_and_store(runtime.settings, runtime.home, runtime.opa).revision
-    if DEFAULT_TENANT not in runtime.tenants() or runtime.active(DEFAULT_TENANT).revision != revision:
+    if not runtime.has(DEFAULT_TENANT) or runtime.active(DEFAULT_TENANT).revision != revision:
         progress(f"activating revision {revision[:12]}, built from what is configured")
         await runtime.activate(DEFAULT_TENANT, revision, operator(DEFAULT_TENANT), "what is configured has changed")
 

@@ -25,10 +25,6 @@ class Company:
     def __init__(self) -> None:
         self._first: dict[Key, asyncio.Future[None]] = {}
 
-    def __contains__(self, key: Key) -> bool:
-        """Whether somebody's is being evaluated."""
-        return key in self._first
-
     @staticmethod
     def patience(until: float | None) -> float:
         """Until when to wait, by the loop's clock; who has a deadline keeps half of their time for themselves."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from engine.access.caller import Caller
 from engine.decide import questions
 from engine.decide.asking import Asking, Beside, Decided
-from engine.decide.company import Company, Key
+from engine.decide.company import Company
 from engine.decide.leases import Lease, Leases, rendered
 from engine.decide.questions import Question
 from engine.decide.record import CERTIFIED, GATE, Evaluated, decision_payload, leased_payload
@@ -151,39 +151,42 @@ class Decider:
             raise Undecided(exc.cause, exc.detail) from exc
 
     async def _answer(self, ask: Callable[[], Question], asking: Asking, body: bytes | None = None) -> Decided:
-        stages, attempts, patience = asking.stages, 0, 0.0
+        attempts, patience = 0, self.company.patience(asking.until)
         while attempts < ATTEMPTS:
             question = ask()
-            stages.mark(at.FACTS)
+            asking.stages.mark(at.FACTS)
+            decided: Decided | None = None
             if await asking.may(question.active.revision):
+                lease = self._lease(question)
                 if question.lease is None:
                     asking.leases.append("forbidden")
                     decided = await self._evaluated(question, asking)
+                elif lease is None and await self.company.waited((asking.caller.name, question.lease), patience):
+                    asking.stages.mark(at.LEASE)
+                    continue  # which is no attempt
                 else:
-                    lease = self.leases.by_key(question.lease, question.active.revision, question.now)
-                    company = (asking.caller.name, question.lease)
-                    if lease is None and company in self.company:
-                        patience = patience or self.company.patience(asking.until)
-                        if await self.company.waited(company, patience):
-                            stages.mark(at.LEASE)
-                            continue
-                    decided = await self._answered(question, company, lease, asking, body)
-                if decided is not None:
-                    return decided
+                    decided = await self._answered(question, question.lease, lease, asking, body)
+            if decided is not None:
+                return decided
             attempts += 1
         raise Undecided("contended", f"the facts of this request moved {ATTEMPTS} times while it was decided")
 
+    def _lease(self, question: Question) -> Lease | None:
+        if question.lease is None:
+            return None
+        return self.leases.by_key(question.lease, question.active.revision, question.now)
+
     async def _answered(
-        self, question: Question, company: Key, lease: Lease | None, asking: Asking, body: bytes | None
+        self, question: Question, key: str, lease: Lease | None, asking: Asking, body: bytes | None
     ) -> Decided | None:
         """Answer by lease, or else evaluate and grant one; None where something has moved meanwhile."""
         if lease is not None:
             decided = await self.again(lease, question.dropped, asking)
         else:
             asking.leases.append("miss")
-            with self.company.first(company):
+            with self.company.first((asking.caller.name, key)):
                 decided = await self._evaluated(question, asking)
-                lease = None if decided is None else self._granted(question, company[1], decided, asking.caller)
+                lease = None if decided is None else self._granted(question, key, decided, asking.caller)
         if lease is not None and decided is not None and body is not None:
             self.leases.remember(lease, body, question.dropped)
         return decided

@@ -89,11 +89,12 @@ def of_certification(
     seen = Seen.none(states, caller.tenant)
     state = seen.person(person.type, person.id)
     scopes, modules, waivers = active.catalogue.scope_facts(scope)
+    now = runtime.now(caller.tenant)  # behind the facts: none of them is of later
     question: dict[str, JSON] = {
         "subject": inputs.subject_part(None, person.type, person.id, state),
         "scope": scope,
         "facts": inputs.personal_facts(state, scopes=scopes, modules=modules, waivers=waivers),
-        "now": (now := runtime.now(caller.tenant)),
+        "now": now,
     }
     question.update({k: v for k, v in (("tier", tier), ("within", within)) if v is not None})
     return Question(
@@ -114,6 +115,7 @@ def beside(runtime: Runtime, states: States, said: Beside, caller: Caller) -> Qu
     active, about = runtime.active(caller.tenant), Person(type="gateway", id=said.gateway)
     seen = Seen.none(states, caller.tenant)
     state = seen.person(about.type, about.id)
+    now = runtime.now(caller.tenant)
     question: dict[str, JSON] = {
         "subject": inputs.subject_part(None, about.type, about.id, state),
         "reason": said.reason,
@@ -121,7 +123,7 @@ def beside(runtime: Runtime, states: States, said: Beside, caller: Caller) -> Qu
         "route": said.route,
         "asked": said.asked,
         "facts": {},
-        "now": (now := runtime.now(caller.tenant)),
+        "now": now,
     }
     return Question(
         active=active,

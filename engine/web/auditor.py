@@ -84,7 +84,7 @@ async def looking(request: Request) -> Auditor:
     if not found.runtime.settings.log.open:
         raise Unauthenticated("there is no session")
     tenant = asked or DEFAULT_TENANT
-    if tenant not in found.runtime.tenants():
+    if not found.runtime.has(tenant):
         raise NotFound(f"there is no log of {tenant}")
     return Auditor(services=found, tenant=tenant, caller=None, words=words)
 

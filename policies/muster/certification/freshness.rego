@@ -188,8 +188,8 @@ path(required, parts, facts) := [{"module": part.module, "tier": part.tier, "end
 # scope: document
 way(required) := [{"module": required.module, "tier": required.tier, "within": required.within}]
 
-way(required) := [{"module": part.module, "tier": _lower(part.tier, required.tier), "within": required.within} |
-	some part in data.source.tracks[required.track].modules
+way(required) := [object.union(part, {"within": required.within}) |
+	some part in track_parts(required.track, required.tier)
 ] if required.track
 
 way(required) := [{"module": part.module, "tier": part.tier, "within": rule.within_parts} |
