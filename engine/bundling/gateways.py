@@ -23,7 +23,7 @@ from pydantic import (
 
 from engine.bundling import hosts
 from engine.bundling.models import Exports, Id, Strict, Text
-from engine.bundling.routes import FORWARDED, MOST_ID, HeaderName, Kind, Routes, plain_values, why_not_context
+from engine.bundling.routes import FORWARDED, MOST_ID, HeaderName, Kind, Route, Routes, plain_values, why_not_context
 
 GRPC_DEADLINE_MS: Final = 150
 """Below the 200 ms after which Envoy gives up a gRPC call by default."""
@@ -171,6 +171,11 @@ class Gateway(Strict):
         if self.subject.metadata is not None and self.gateway != "envoy-grpc":
             raise ValueError("subject.metadata is only in what envoy-grpc asks")
         return self
+
+    def lends(self, route: Route) -> bool:
+        """Whether an allow of this route may be kept at all, whatever its gate says: Envoy's gRPC keeps nothing, and
+        what was stored can change without a header that shows it."""
+        return self.lease_seconds != 0 and self.gateway != "envoy-grpc" and route.request_ref is None
 
 
 class Gateways(RootModel[dict[Id, Gateway]]):

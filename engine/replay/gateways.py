@@ -93,7 +93,7 @@ class Gateways:
 
 def _lend(profile: Gateway, route: Route, identity: dict[str, JSON]) -> Lend | None:
     """For how long at most a profile and a route let an allow be kept, whatever its gate says."""
-    if profile.lease_seconds == 0 or profile.gateway == "envoy-grpc" or route.request_ref is not None:
+    if not profile.lends(route):
         return None
     ends = instants.parse(str(identity["expires_at"])) if profile.subject.issuer is not None else None
     return Lend(most_ms=profile.lease_seconds * 1000, until_ms=ends)

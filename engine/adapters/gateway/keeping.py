@@ -20,11 +20,7 @@ from ledger import instants
 def lend(profile: Profile, route: Entry, who: Known) -> Lend | None:
     """What an allow may be kept for at most; None where it may not be kept, whatever its gate says."""
     said = profile.said
-    if said.lease_seconds == 0 or said.gateway == "envoy-grpc" or said.subject.metadata is not None:
-        return None
-    if route.said.request_ref is not None:  # what was stored can change, and no header shows it
-        return None
-    return Lend(most_ms=said.lease_seconds * 1000, until_ms=who.until_ms)
+    return Lend(most_ms=said.lease_seconds * 1000, until_ms=who.until_ms) if said.lends(route.said) else None
 
 
 def fields(profile: Profile, route: Entry, lent_until: str | None, now: str) -> Fields:
