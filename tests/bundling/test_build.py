@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.bundling import capabilities
 from engine.bundling.archive import Built, check_archive, unpack
@@ -24,22 +22,7 @@ from engine.bundling.store import BundleStore
 from engine.opa.binary import OpaBinary
 from engine.opa.errors import OpaError
 from engine.opa.evaluator import Evaluator
-
-ROOT = Path(__file__).parents[2]
-POLICIES, COMPANYOS = ROOT / "policies", ROOT / "bundles" / "companyos"
-
-
-def key_pair(folder: Path, name: str) -> tuple[Path, Path]:
-    """A new Ed25519 key: (private, public), as PEM files."""
-    key = Ed25519PrivateKey.generate()
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub.pem"
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    public.write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    return private, public
+from tests.bundling.conftest import COMPANYOS, POLICIES, key_pair
 
 
 def packed(files: dict[str, bytes]) -> bytes:
@@ -51,25 +34,6 @@ def packed(files: dict[str, bytes]) -> bytes:
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     return archive.getvalue()
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A signing key."""
-    return key_pair(tmp_path_factory.mktemp("keys"), "bundle")
-
-
-@pytest.fixture(scope="module")
-def built(opa_binary: OpaBinary, keys: tuple[Path, Path]) -> Built:
-    """The real policies with the real source."""
-    return build(POLICIES, COMPANYOS, opa_binary, keys[0])
-
-
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    """The real policies, to be spoiled."""
-    shutil.copytree(POLICIES, tmp_path / "policies")
-    return tmp_path / "policies"
 
 
 def test_the_same_content_is_the_same_archive(opa_binary: OpaBinary, built: Built, keys: tuple[Path, Path]) -> None:
@@ -103,37 +67,6 @@ def test_the_build_writes_down_what_is_the_same_for_every_question(built: Built)
     for described in Catalogue(data).described():
         assert isinstance(described, dict)
         assert not described.keys() & {"conditions", "training", "facts", "schema"}
-
-
-def test_a_way_is_in_order_and_asked_of_the_rules_themselves(built: Built) -> None:
-    """The modules to take, a lower tier first, each with the tier and the time that count."""
-    gates: Any = built.data["metadata"]
-    assert gates["gates"]["data-export"]["training"]["export-training"]["way"] == [
-        {"module": "secure-data-export", "tier": "completed", "within": "P30D"},
-        {"module": "export-scenario", "tier": "proficient", "within": "P30D"},
-    ]
-
-
-def test_a_router_that_knows_no_ways_gets_none(opa_binary: OpaBinary, policies: Path, keys: tuple[Path, Path]) -> None:
-    """Rules that do not tell a way are built without: an older router works out its own."""
-    router = policies / "muster" / "gate" / "gate.rego"
-    text = router.read_text("utf-8")
-    assert "ways[action][code] :=" in text
-    router.write_text(text.replace("ways[action][code] :=", "_ways_of[action][code] :="), "utf-8")
-    data: Any = build(policies, COMPANYOS, opa_binary, keys[0]).data
-    for gate in data["metadata"]["gates"].values():
-        assert gate["training"]
-        assert not [code for code, said in gate["training"].items() if "way" in said]
-
-
-def test_ways_that_cannot_be_told_are_a_finding(opa_binary: OpaBinary, policies: Path) -> None:
-    """A router whose ways conflict is no revision: nobody would be told what to take."""
-    router = policies / "muster" / "gate" / "gate.rego"
-    conflict = 'ways["data-export"]["export-training"] := [count(data.metadata.gates)]'
-    router.write_text(f"{router.read_text('utf-8')}\n{conflict}\n", "utf-8")
-    (finding,) = check(policies, COMPANYOS, opa_binary)
-    assert (finding.file, finding.field) == ("muster/gate", "ways")
-    assert "conflict" in finding.message
 
 
 def test_the_catalogue_reads_what_was_built(built: Built) -> None:
