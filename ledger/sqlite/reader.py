@@ -367,7 +367,7 @@ class SqliteReader:
 
     def faults(self, *, whole: bool) -> tuple[bool, list[str]]:
         """See Reader."""
-        found, ours = self._definitions(), schema.ours()
+        found, ours = self._definitions()
         wrong = [f"{kind} {name} is not the one of the format" for kind, name, *_ in sorted(ours - found)]
         names = {name for _, name, *_ in ours}
         wrong += [
@@ -377,9 +377,11 @@ class SqliteReader:
             wrong += [str(line) for (line,) in self._rows("PRAGMA integrity_check(20)") if line != "ok"]
         return ours <= found, wrong
 
-    def _definitions(self) -> set[tuple[str, str, str, str]]:
+    def _definitions(self) -> tuple[set[schema.Definition], frozenset[schema.Definition]]:
+        """What the database defines, and what one of its format does."""
         try:
-            return schema.definitions(self._db())
+            db = self._db()
+            return schema.definitions(db), schema.ours(db.pragma("user_version"))
         except (apsw.Error, UnicodeDecodeError) as exc:
             raise NotReady(f"the ledger at {self._path} cannot be read: {exc}") from exc
 

@@ -3,23 +3,31 @@
 Tables are keyed by tenant. `entries`, `payloads` and `people` are the log, `checkpoints` and `cosignatures` what was
 signed of it; the rest is a projection. A payload's row holds all that is erased with its person: salt, payload, and
 whom it is about. `nodes` has the roots of the complete subtrees of 16, 256, 4,096, ... entries: proofs need no more.
+
+Rows that are small lie in the tree of their key (WITHOUT ROWID). States are not: whoever looked for one there would
+read others whole on the way to it, of a million people a dozen.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal, TypeAlias, cast
 
 import apsw
 
 from ledger import merkle
 from ledger.errors import FormatTooNew, NotReady
 
-FORMAT: Final = 2
+_log: Final = logging.getLogger(__name__)
+
+FORMAT: Final = 3
+_READABLE: Final = (2, FORMAT)
+"""Formats with the same tables and columns: whoever only reads takes either."""
 APPLICATION_ID: Final = 0x4D557374  # "MUst"
 
 BUSY_MS: Final = 5_000
@@ -27,6 +35,8 @@ CACHE_KB: Final = 32 << 10
 ADD_NODE: Final = "INSERT INTO nodes (tenant, level, idx, hash) VALUES (?, ?, ?, ?)"
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
+Definition: TypeAlias = tuple[str, str, str, str]
+"""(type, name, table, statement with its white space made even)"""
 
 # What format 2 has and format 1 had not.
 _EVIDENCE: Final = """
@@ -63,15 +73,22 @@ CREATE TABLE people (
   tenant TEXT NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL, ref TEXT NOT NULL, k BLOB NOT NULL,
   PRIMARY KEY (tenant, type, id), UNIQUE (tenant, ref)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE objects (
-  tenant TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL,
-  PRIMARY KEY (tenant, name)
-) STRICT, WITHOUT ROWID;
 CREATE TABLE idempotency (
   tenant TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, entry_id TEXT NOT NULL,
   PRIMARY KEY (tenant, key)
 ) STRICT, WITHOUT ROWID;
 """
+_STATES: Final = """
+CREATE TABLE objects (
+  tenant TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL,
+  PRIMARY KEY (tenant, name)
+) STRICT"""
+_STATES_BY_FORMAT: Final = {2: _STATES + ", WITHOUT ROWID;", FORMAT: _STATES + ";"}
+
+
+def tables(version: int = FORMAT) -> str:
+    """The statements that make a database of a format."""
+    return _TABLES + _EVIDENCE + _STATES_BY_FORMAT[version]
 
 
 def open_writer(path: Path, *, synchronous: Synchronous, create: bool) -> apsw.Connection:
@@ -89,27 +106,42 @@ def open_writer(path: Path, *, synchronous: Synchronous, create: bool) -> apsw.C
         db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         if create and db.pragma("user_version") == 0:
             with db:
-                db.execute(_TABLES + _EVIDENCE)
+                db.execute(tables())
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {FORMAT}")
-        if db.pragma("user_version") == 1:
-            _upgrade(db)
+        if 0 < db.pragma("user_version") < FORMAT:
+            _upgrade(db, path)
         # What an earlier connection wrote and could not sync is seen here and is not durable: a duplicate of
         # it must not be answered before it is. Copying it into the database is a write and a sync of our own.
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         return db
 
 
-def _upgrade(db: apsw.Connection) -> None:
-    """Bring format 1 up to 2, whole or not at all: the tables that it lacks, and the tree's nodes from its leaves."""
+def _upgrade(db: apsw.Connection, path: Path) -> None:
+    """Bring an older format up to this one, whole or not at all."""
+    version = db.pragma("user_version")
+    _log.warning("%s has ledger format %s and is brought up to %s", path, version, FORMAT)
     with db:
-        db.execute(_EVIDENCE)
-        for (tenant,) in db.execute("SELECT tenant FROM heads").fetchall():
-            frontier = merkle.Frontier()
-            for (leaf,) in db.execute("SELECT leaf FROM entries WHERE tenant = ? ORDER BY idx", (tenant,)):
-                for done in frontier.append(cast(bytes, leaf)):
-                    db.execute(ADD_NODE, (tenant, done.level, done.index, done.hash))
+        if version == 1:
+            db.execute(_EVIDENCE)
+            _add_nodes(db)
+        db.execute("ALTER TABLE objects RENAME TO objects_before")
+        db.execute(_STATES_BY_FORMAT[FORMAT])
+        db.execute(
+            "INSERT INTO objects (tenant, name, version, state) SELECT tenant, name, version, state FROM objects_before"
+        )
+        db.execute("DROP TABLE objects_before")
         db.execute(f"PRAGMA user_version = {FORMAT}")
+    _log.warning("%s has ledger format %s now", path, FORMAT)
+
+
+def _add_nodes(db: apsw.Connection) -> None:
+    """The tree's nodes, from its leaves."""
+    for (tenant,) in db.execute("SELECT tenant FROM heads").fetchall():
+        frontier = merkle.Frontier()
+        for (leaf,) in db.execute("SELECT leaf FROM entries WHERE tenant = ? ORDER BY idx", (tenant,)):
+            for done in frontier.append(cast(bytes, leaf)):
+                db.execute(ADD_NODE, (tenant, done.level, done.index, done.hash))
 
 
 def open_reader(path: Path) -> apsw.Connection:
@@ -142,25 +174,25 @@ def _check_format(db: apsw.Connection, path: Path) -> None:
     version = db.pragma("user_version")
     if version > FORMAT:
         raise FormatTooNew(f"{path} has ledger format {version}; this Muster reads up to {FORMAT}: use a newer one")
-    application = db.pragma("application_id")
+    ours = db.pragma("application_id") == APPLICATION_ID and version > 0
     empty = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
-    if version == 1 and db.readonly("main"):
-        raise NotReady(f"{path} has ledger format 1: start the service once, it brings the ledger up to {FORMAT}")
-    if (application, version) not in ((APPLICATION_ID, FORMAT), (APPLICATION_ID, 1)) and not (
-        empty and not db.readonly("main")
-    ):
+    if ours and version not in _READABLE and db.readonly("main"):
+        raise NotReady(
+            f"{path} has ledger format {version}: start the service once, it brings the ledger up to {FORMAT}"
+        )
+    if not ours and not (empty and not db.readonly("main")):
         raise NotReady(f"{path} is not a ledger")
 
 
-def definitions(db: apsw.Connection) -> set[tuple[str, str, str, str]]:
-    """What a database defines: (type, name, table, statement with its white space made even)."""
+def definitions(db: apsw.Connection) -> set[Definition]:
+    """What a database defines."""
     rows = db.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema").fetchall()
     return {(str(kind), str(name), str(table), " ".join(str(sql).split())) for kind, name, table, sql in rows}
 
 
 @cache
-def ours() -> frozenset[tuple[str, str, str, str]]:
-    """What a database of this format defines, and nothing else."""
+def ours(version: int = FORMAT) -> frozenset[Definition]:
+    """What a database of a format that can be read defines, and nothing else."""
     db = apsw.Connection(":memory:")
-    db.execute(_TABLES + _EVIDENCE)
+    db.execute(tables(version))
     return frozenset(definitions(db))

@@ -71,7 +71,7 @@ class _OneByOne:
 
     def __init__(self) -> None:
         self.db = apsw.Connection(":memory:")
-        self.db.execute(schema._TABLES + schema._EVIDENCE)
+        self.db.execute(schema.tables())
 
     def append(self, append: Append, reading: Reading) -> tuple[Outcome, list[Changed]]:
         """What comes of it, and what it moved."""

@@ -19,7 +19,7 @@ _NAMES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
 
 def _tables() -> apsw.Connection:
     db = apsw.Connection(":memory:")
-    db.execute(schema._TABLES + schema._EVIDENCE)
+    db.execute(schema.tables())
     return db
 
 

@@ -73,10 +73,12 @@ class Maker:
 
     def _subject(self, _: str) -> tuple[Person | None, Payload]:
         person = self.one(ANN, ANN, BOB)
-        self.joined.add(person)
         named = {"type": person.type, "id": person.id}
         payload = {"person": named, "ref": ref_of(person), "directory": self.one({}, {"active": True})}
-        return self.one(person, person, person, None), payload
+        about = self.one(person, person, person, None)
+        if about is not None:  # an entry about nobody makes nobody known
+            self.joined.add(about)
+        return about, payload
 
     def _result(self, identifier: str) -> tuple[Person, Payload]:
         person, payload = self._person()
