@@ -30,7 +30,7 @@ from engine.adapters.gateway.profiles import Compiled, Profiles
 from engine.adapters.gateway.subjects import Claims
 from engine.api.judging import Gateway, Judging
 from engine.api.services import GATEWAY_SCOPE, Services, authenticated
-from engine.decide.asking import Asking
+from engine.decide.asking import Asking, Outdated
 from engine.errors import Forbidden, MusterError, Overloaded, SetupError, TooMany, Unauthenticated, Undecided
 from engine.observing.stages import Stages
 from engine.settings import GatewayCertificate
@@ -83,7 +83,8 @@ class Gateways:
         if caller.role != ROLE or caller.principal.type != "system":
             raise Unauthenticated("this is for gateways: the token is of no system with the role gateway")
         via: dict[str, JSON] = {"gateway": caller.principal.id, "credential": credential}
-        asking = Asking(caller=caller, again=again, request_id=request_id, stages=stages, via=via)
+        revision = self.found.runtime.active(caller.tenant).revision
+        asking = Asking(caller=caller, again=again, request_id=request_id, stages=stages, via=via, read_by=revision)
         profile = self.profiles(caller.tenant).gateways.get(caller.principal.id)
         if profile is None:
             raise Undecided("no-profile", f"gateways.yaml of the active revision has no profile {caller.principal.id}")
@@ -141,27 +142,32 @@ class Gateways:
 
         `read` makes the ask for a kind of gateway, `claims` what it says it has verified.
         """
-        try:
-            gateway = self.known(by, request_id, Stages())
-        except Unauthenticated as exc:
-            self.found.metrics.asked("", "", "", "unknown-gateway")
-            return answers.unknown(None, "unknown_gateway", str(exc), ())
-        except (MusterError, LedgerError) as exc:
-            answer = _undecided(exc)
-            self.found.metrics.asked("", "", "", answer.outcome, answer.cause)
-            return answer
-        said = gateway.profile.said
-        ask = read(said.gateway)
-        own = claims(said.subject.metadata) if said.subject.metadata is not None else None
-        return await self.answer(gateway, Judging(self, gateway, ask, own))
+        began, stages = asyncio.get_running_loop().time(), Stages()
+        while True:
+            try:
+                gateway = self.known(by, request_id, stages)
+            except Unauthenticated as exc:
+                self.found.metrics.asked("", "", "", "unknown-gateway")
+                return answers.unknown(None, "unknown_gateway", str(exc), ())
+            except (MusterError, LedgerError) as exc:
+                answer = _undecided(exc)
+                self.found.metrics.asked("", "", "", answer.outcome, answer.cause)
+                return answer
+            said = gateway.profile.said
+            ask = read(said.gateway)
+            own = claims(said.subject.metadata) if said.subject.metadata is not None else None
+            try:
+                return await self.answer(gateway, Judging(self, gateway, ask, own), began)
+            except Outdated:
+                continue  # nothing was recorded: all of it is read by what is active now
 
-    async def answer(self, gateway: Gateway, judging: Judging) -> Answer:
-        """Answer a known gateway within its deadline."""
+    async def answer(self, gateway: Gateway, judging: Judging, began: float) -> Answer:
+        """Answer a known gateway within its deadline, from `began` by the loop's clock; raises Outdated."""
         asking, profile = gateway.asking, gateway.profile
         seconds = profile.said.deadline_ms / 1000
-        asking.until = asyncio.get_running_loop().time() + seconds * (1 - _FOR_THE_RECORD)
+        asking.until = began + seconds * (1 - _FOR_THE_RECORD)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(began + seconds):
                 answer = await judging.answer()
         except TimeoutError:
             answer = answers.undecided(None, "deadline", f"not within {profile.said.deadline_ms} ms", judging.cors)

@@ -34,6 +34,10 @@ class Lend:
         return instants.from_ms(min(ends)) if min(ends) - now_ms >= _SECOND_MS else None
 
 
+class Outdated(Exception):
+    """Another revision is active by now than the one by whose routes a request was read: it is to be read anew."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Asking:
     """Who asks, in which request; and what is noted on the way for whoever explains a slow answer.
@@ -50,6 +54,8 @@ class Asking:
     It is handed the caller, and holds nothing of this object: what refers to itself is freed only by the collector.
     """
     judged_by: str | None = None
+    read_by: str | None = None
+    """The revision by whose profiles and routes the request was read, where a gateway asks: no other answers it."""
     stages: Stages = field(default_factory=Stages)
     batch: int | None = None
     leases: list[Outcome] = field(default_factory=list)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from engine.access.caller import Caller
 from engine.decide import questions
-from engine.decide.asking import Asking, Beside, Decided
+from engine.decide.asking import Asking, Beside, Decided, Outdated
 from engine.decide.company import Company
 from engine.decide.leases import Lease, Leases, rendered
 from engine.decide.questions import Question
@@ -151,9 +151,12 @@ class Decider:
             raise Undecided(exc.cause, exc.detail) from exc
 
     async def _answer(self, ask: Callable[[], Question], asking: Asking, body: bytes | None = None) -> Decided:
+        """Raises Outdated as well."""
         attempts, patience = 0, self.company.patience(asking.until)
         while attempts < ATTEMPTS:
             question = ask()
+            if asking.read_by not in (None, question.active.revision):
+                raise Outdated
             asking.stages.mark(at.FACTS)
             decided: Decided | None = None
             if await asking.may(question.active.revision):

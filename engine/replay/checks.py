@@ -52,8 +52,6 @@ class Past:
     tenant: str
     reduction: Reduction = field(default_factory=Reduction)
     revision: str | None = None
-    activated: str | None = None
-    """When that revision became the active one."""
     result: Entry | None = None
     erasures: Mapping[int, int] = field(default_factory=dict)
     """Index of an erased entry -> index of the `erasure` that lists it."""
@@ -68,7 +66,7 @@ class Past:
         elif entry.kind != "certification":
             self.result = None
         if entry.kind == "activation":
-            self.revision, self.activated = str(entry.value["revision"]), entry.at
+            self.revision = str(entry.value["revision"])
         self.reduction.apply(entry)
 
     def erased_since(self, index: int, entry: Entry) -> bool:

@@ -1,9 +1,7 @@
 """What a record says of the gateway that asked, held against the profiles and routes of its revision.
 
 Most of all until when the gateway may keep the answer (`via.lent_until`): what it was made from is in the revision and
-the record (the gate's METADATA, profile, route, the token's end, the answer's own), so it is made again here. An ask
-that came in just before an activation was read by the routes of the revision before: of what is recorded so soon after
-one, only the bounds are checked that hold by any profile.
+the record (the gate's METADATA, profile, route, the token's end, the answer's own), so it is made again here.
 """
 
 from __future__ import annotations
@@ -12,16 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from engine.bundling.catalogue import Catalogue
-from engine.bundling.gateways import MOST_LEASE_SECONDS, Gateway
+from engine.bundling.gateways import Gateway
 from engine.bundling.routes import Route
 from engine.decide.asking import Lend
 from engine.decide.record import GATE
 from engine.replay.finding import Finding
 from ledger import instants
 from ledger.model import JSON, Entry
-
-LONGEST_ASK_MS = 10_000
-"""How long after it came in an ask may be recorded: twice the longest deadline of a profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +34,12 @@ class Gateways:
         routes = {(group, route.id): route for group, listed in catalogue.routes().items() for route in listed}
         return cls(catalogue, catalogue.gateways(), routes)
 
-    def check(self, entry: Entry, activated: str | None) -> Iterator[Finding]:
-        """What is wrong with a record's `via`; `activated`: when its revision became the active one."""
-        for detail in self._wrong(entry.value, _table(entry.value.get("via")), _long_since(entry, activated)):
+    def check(self, entry: Entry) -> Iterator[Finding]:
+        """What is wrong with a record's `via`."""
+        for detail in self._wrong(entry.value, _table(entry.value.get("via"))):
             yield Finding(index=entry.index, id=entry.id, check="gateway", detail=detail)
 
-    def _wrong(self, record: dict[str, JSON], via: dict[str, JSON], settled: bool) -> Iterator[str]:
+    def _wrong(self, record: dict[str, JSON], via: dict[str, JSON]) -> Iterator[str]:
         if "via" not in record:
             return
         name, caller = str(via.get("gateway")), _table(record["caller"])
@@ -56,18 +51,10 @@ class Gateways:
                 yield "it lends what is no answer of a gate"
             if _table(_table(record["input"]).get("subject")) != {"type": "gateway", "id": name, "known": False}:
                 yield f"it is of the gateway {name}, and about another"
-        elif not settled:
-            yield from self._beyond_any(record, via.get("lent_until"))
         elif profile is None:
             yield f"the revision has no gateway {name}"
         else:
             yield from self._of_profile(record, via, profile)
-
-    def _beyond_any(self, record: dict[str, JSON], lent: JSON) -> Iterator[str]:
-        """Whether it is lent for longer than any profile could say."""
-        most = self._lent(record, Lend(most_ms=MOST_LEASE_SECONDS * 1000, until_ms=None))
-        if lent is not None and not (most is not None and str(lent) <= most):
-            yield f"lent until {lent}, longer than until {most}"
 
     def _of_profile(self, record: dict[str, JSON], via: dict[str, JSON], profile: Gateway) -> Iterator[str]:
         named, identity, asked = _table(via.get("route")), _table(via.get("identity")), _table(record["input"])
@@ -97,10 +84,6 @@ def _lend(profile: Gateway, route: Route, identity: dict[str, JSON]) -> Lend | N
         return None
     ends = instants.parse(str(identity["expires_at"])) if profile.subject.issuer is not None else None
     return Lend(most_ms=profile.lease_seconds * 1000, until_ms=ends)
-
-
-def _long_since(entry: Entry, activated: str | None) -> bool:
-    return activated is None or instants.parse(entry.at) - instants.parse(activated) > LONGEST_ASK_MS
 
 
 def _table(value: JSON) -> dict[str, JSON]:

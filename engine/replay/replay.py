@@ -167,7 +167,7 @@ class Replayer:
             report.findings.append(Finding(index=entry.index, id=entry.id, check="revision", detail=loaded))
             return
         report.findings += check(entry, past, loaded.catalogue)
-        report.findings += loaded.gateways.check(entry, past.activated)
+        report.findings += loaded.gateways.check(entry)
         report.leaning += entry.value.get("undecided") is None and leans_on_erased(entry, past)
         if entry.value["capabilities"] != loaded.capabilities:
             detail = "it names other capabilities than its revision was built with"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.bundling.catalogue import Catalogue
-from engine.replay.gateways import LONGEST_ASK_MS, Gateways
+from engine.replay.gateways import Gateways
 from ledger import canonical, instants
 from ledger.model import Entry
 
@@ -18,9 +18,6 @@ NOW = "2026-11-23T12:00:00.000Z"
 def later(seconds: float) -> str:
     """An instant so long after the decision."""
     return instants.from_ms(instants.parse(NOW) + round(seconds * 1000))
-
-
-BEFORE = later(-LONGEST_ASK_MS / 1000)
 
 
 def gate(action: str, **more: Any) -> dict[str, Any]:
@@ -89,8 +86,8 @@ def record(gateway: str = "edge", lent: str | None = None, **more: Any) -> dict[
     }
 
 
-def found(value: dict[str, Any], activated: str | None = None) -> list[str]:
-    """What is found in a record, long after its revision was activated if not said otherwise."""
+def found(value: dict[str, Any]) -> list[str]:
+    """What is found in a record."""
     entry = Entry(
         index=7,
         id="i",
@@ -102,7 +99,7 @@ def found(value: dict[str, Any], activated: str | None = None) -> list[str]:
         salt=None,
         about=None,
     )
-    findings = list(GATEWAYS.check(entry, activated))
+    findings = list(GATEWAYS.check(entry))
     assert all((f.index, f.id, f.check) == (7, "i", "gateway") for f in findings)
     return [f.detail for f in findings]
 
@@ -180,15 +177,3 @@ def test_another_gateway_route_or_source_is_named(bend: Callable[[dict[str, Any]
     value = record(lent=later(4))
     bend(value)
     assert any(said in detail for detail in found(value)), found(value)
-
-
-def test_just_after_an_activation_the_bounds_of_any_profile_hold() -> None:
-    """An ask that was under way may have been read by what the revision before said; no longer than that takes."""
-    assert found(record(lent=later(20)), NOW) == []
-    assert found(record("gone"), NOW) == []
-    assert found(record(lent=later(20)), BEFORE) == []
-    assert found(record(lent=later(20)), later(-LONGEST_ASK_MS / 1000 - 0.001)) != []
-    assert found(record(lent=later(20.001)), NOW) != []
-    assert found(record(lent=later(4), result={"verdict": "allow", "valid_until": later(3)}), NOW) != []
-    assert found(record(lent=later(4), result={"verdict": "deny", "valid_until": None}), NOW) != []
-    assert found(record(lent=later(4), input={"now": NOW, "action": {"name": "export"}}), NOW) != []

@@ -74,7 +74,9 @@ def issuers(provider: Provider) -> str:
 
 
 @contextmanager
-def served(folder: Path, opa: Path, *, routes: str = ROUTES, deadline_ms: int = 2000) -> Iterator[Edge]:
+def served(
+    folder: Path, opa: Path, *, routes: str = ROUTES, deadline_ms: int = 2000, workers: int = 1
+) -> Iterator[Edge]:
     """A service behind every kind of gateway; `ada` is trained, `bob` is not."""
     with Provider(None, key("one", "ES256")) as provider:
         source = shutil.copytree(ROOT / "bundles" / "companyos", folder / "source")
@@ -85,7 +87,8 @@ def served(folder: Path, opa: Path, *, routes: str = ROUTES, deadline_ms: int = 
         check = f"127.0.0.1:{free_port()}"
         env = environment(folder / "home", opa, MUSTER_BUNDLE=str(source), MUSTER_LISTEN=listen)
         env |= {"MUSTER_ENVOY_LISTEN": check, "MUSTER_GATEWAY_SOCKETS": f"socket=unix:{folder / 's'}"}
-        service = Service(home=folder / "home", env=env, tokens={"admin": make_home(env)}).start()
+        arguments = ("serve", "--workers", str(workers)) if workers > 1 else ("serve",)
+        service = Service(home=folder / "home", env=env, tokens={"admin": make_home(env)}, arguments=arguments).start()
         try:
             yield _peopled(Edge(service=service, provider=provider, check=check, socket=folder / "s", keys={}))
         finally:
