@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -142,6 +143,7 @@ UNION ALL SELECT level, idx FROM nodes
 WHERE tenant = ? AND level IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) AND idx < 0 LIMIT 20
 """
 _ALL_TENANTS: Final = "SELECT DISTINCT tenant FROM {table} NOT INDEXED"
+_END_SECONDS: Final = 10.0
 
 
 class SqliteReader:
@@ -161,17 +163,36 @@ class SqliteReader:
         db: apsw.Connection | None = getattr(self._local, "db", None)
         if db is None:
             db = schema.open_reader(self._path)
-            self._local.db = db
             with self._lock:
+                if self._closed:
+                    db.close()
+                    raise NotReady("the ledger's reader is closed")
                 self._open.add(db)
+            self._local.db = db
         return db
 
     def close(self) -> None:
-        """Close the connections of all threads; none may be reading."""
+        """Close the connections of all threads. What one of them is just reading ends there with NotReady.
+
+        Raises NotReady where it does not end within seconds.
+        """
         self._closed = True
         with self._lock:
             for db in list(self._open):
+                self._end(db)
+
+    def _end(self, db: apsw.Connection) -> None:
+        until = time.monotonic() + _END_SECONDS
+        while True:
+            try:
                 db.close()
+            except apsw.ThreadingViolationError as exc:  # another thread is in a statement, which is its last one
+                if time.monotonic() > until:
+                    raise NotReady(f"the ledger at {self._path} is still being read") from exc
+                db.interrupt()
+                time.sleep(0.001)
+            else:
+                return
 
     def _rows(self, statement: str, bindings: tuple[str | int, ...] = (), shape: _Shape | None = None) -> list[Row]:
         """All rows of one short statement, its snapshot given back; each of them has to be of the shape."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import Stale
+from ledger.errors import NotReady, Stale
 from ledger.sqlite import SqliteLedger
 from ledger.sqlite.transaction import Transaction
 from ledger.verify import Report, verify
@@ -84,3 +84,28 @@ def test_without_the_check_decisions_stand_behind_unseen_facts(
     recorded, stale, report = _race(ledger)
     assert (recorded >= _RECORDED, stale) == (True, 0)
     assert {finding.check for finding in report.findings} == {"reads"}
+
+
+def test_a_reader_is_closed_while_others_read(ledger: SqliteLedger) -> None:
+    """Whoever is in the middle of a long statement is told; nobody waits for its end, and no connection is left."""
+    reader, reading, told = ledger.reader(), threading.Semaphore(0), list[str]()
+    long = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+    def read() -> None:
+        reader.head(TENANT)
+        reading.release()
+        try:
+            reader._rows(long)  # never ends by itself
+        except NotReady as exc:
+            told.append(str(exc))
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+        assert reading.acquire(timeout=20)
+    reader.close()
+    for thread in threads:
+        thread.join(20)
+    assert len(told) == 3
+    with pytest.raises(NotReady, match="closed"):
+        reader.head(TENANT)
