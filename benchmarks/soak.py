@@ -210,7 +210,7 @@ def _options() -> argparse.Namespace:
         "--capacity-seconds",
         type=float,
         default=60.0,
-        help="for which the capacity is measured: of ten seconds a virtual machine may do twice what it does of ten minutes",
+        help="for which the capacity is measured: a virtual machine may be fast for ten seconds alone",
     )
     parser.add_argument("--overload-seconds", type=float, default=30.0)
     parser.add_argument("--overload-connections", type=int, default=2_048)
