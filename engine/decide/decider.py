@@ -151,7 +151,7 @@ class Decider:
             raise Undecided(exc.cause, exc.detail) from exc
 
     async def _answer(self, ask: Callable[[], Question], asking: Asking, body: bytes | None = None) -> Decided:
-        """Raises Outdated as well."""
+        """Attempts, until one is recorded; raises Outdated where the request was read by what is active no more."""
         attempts, patience = 0, self.company.patience(asking.until)
         while attempts < ATTEMPTS:
             question = ask()
