@@ -386,7 +386,7 @@ def test_the_command_makes_an_archive_that_the_command_checks(story: Service, tm
     assert payload["copy"] == "archive"
     assert payload["sha256"] == told["sha256"]
     assert payload["ref"] == story.call("auditor", "GET", "/v1/subjects/ada")["ref"]
-    assert "ada" not in entry["payload"]
+    assert '"ada"' not in entry["payload"]  # as a whole: three letters of a digest may be hers
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["made_by"] == {"role": "admin", "token": None, "principal": {"type": "system", "id": "operator"}}
     story.muster("ledger", "verify", str(folder), "--key", told["vkey"])
