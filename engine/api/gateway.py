@@ -83,11 +83,13 @@ class Gateways:
         if caller.role != ROLE or caller.principal.type != "system":
             raise Unauthenticated("this is for gateways: the token is of no system with the role gateway")
         via: dict[str, JSON] = {"gateway": caller.principal.id, "credential": credential}
-        revision = self.found.runtime.active(caller.tenant).revision
-        asking = Asking(caller=caller, again=again, request_id=request_id, stages=stages, via=via, read_by=revision)
-        profile = self.profiles(caller.tenant).gateways.get(caller.principal.id)
+        profiles = self.profiles(caller.tenant)
+        profile = profiles.gateways.get(caller.principal.id)
         if profile is None:
             raise Undecided("no-profile", f"gateways.yaml of the active revision has no profile {caller.principal.id}")
+        asking = Asking(
+            caller=caller, again=again, request_id=request_id, stages=stages, via=via, read_by=profiles.revision
+        )
         return Gateway(asking=asking, profile=profile)
 
     def _held(self, by: Credentials) -> tuple[Callable[[], Caller], str]:

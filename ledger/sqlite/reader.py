@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-import time
-import weakref
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -21,6 +18,7 @@ from ledger.errors import NotReady
 from ledger.merkle import EMPTY_ROOT, Frontier
 from ledger.model import Entry, Head, Person, RawEntry, StoredCheckpoint
 from ledger.sqlite import schema
+from ledger.sqlite.connections import Connections
 from ledger.store import Part, RawRow, Row
 
 _CHUNK: Final = 128
@@ -143,7 +141,6 @@ UNION ALL SELECT level, idx FROM nodes
 WHERE tenant = ? AND level IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) AND idx < 0 LIMIT 20
 """
 _ALL_TENANTS: Final = "SELECT DISTINCT tenant FROM {table} NOT INDEXED"
-_END_SECONDS: Final = 10.0
 
 
 class SqliteReader:
@@ -151,53 +148,17 @@ class SqliteReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._local = threading.local()
-        self._open: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._closed = False
-        self._db()  # a database that cannot be read is said now, not at the first question
-
-    def _db(self) -> apsw.Connection:
-        if self._closed:
-            raise NotReady("the ledger's reader is closed")
-        db: apsw.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = schema.open_reader(self._path)
-            with self._lock:
-                if self._closed:
-                    db.close()
-                    raise NotReady("the ledger's reader is closed")
-                self._open.add(db)
-            self._local.db = db
-        return db
+        self._connections = Connections(path)
+        self._connections.here()  # a database that cannot be read is said now, not at the first question
 
     def close(self) -> None:
-        """Close the connections of all threads. What one of them is just reading ends there with NotReady.
-
-        Raises NotReady where it does not end within seconds.
-        """
-        self._closed = True
-        with self._lock:
-            for db in list(self._open):
-                self._end(db)
-
-    def _end(self, db: apsw.Connection) -> None:
-        until = time.monotonic() + _END_SECONDS
-        while True:
-            try:
-                db.close()
-            except apsw.ThreadingViolationError as exc:  # another thread is in a statement, which is its last one
-                if time.monotonic() > until:
-                    raise NotReady(f"the ledger at {self._path} is still being read") from exc
-                db.interrupt()
-                time.sleep(0.001)
-            else:
-                return
+        """See Reader. What a thread is just reading ends there with NotReady."""
+        self._connections.close()
 
     def _rows(self, statement: str, bindings: tuple[str | int, ...] = (), shape: _Shape | None = None) -> list[Row]:
         """All rows of one short statement, its snapshot given back; each of them has to be of the shape."""
         try:
-            rows = cast("list[Row]", self._db().execute(statement, bindings).fetchall())
+            rows = cast("list[Row]", self._connections.here().execute(statement, bindings).fetchall())
         except apsw.Error as exc:
             raise NotReady(f"the ledger at {self._path} cannot be read: {exc}") from exc
         except UnicodeDecodeError as exc:
@@ -401,7 +362,7 @@ class SqliteReader:
     def _definitions(self) -> tuple[set[schema.Definition], frozenset[schema.Definition]]:
         """What the database defines, and what one of its format does."""
         try:
-            db = self._db()
+            db = self._connections.here()
             return schema.definitions(db), schema.ours(db.pragma("user_version"))
         except (apsw.Error, UnicodeDecodeError) as exc:
             raise NotReady(f"the ledger at {self._path} cannot be read: {exc}") from exc

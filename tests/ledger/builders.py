@@ -204,3 +204,8 @@ def decision(
         now=now,
         valid_until=valid_until,
     )
+
+
+def window() -> dict[str, JSON]:
+    """The payload of a change window."""
+    return {"starts_at": "2026-11-23T12:00:00.000Z", "ends_at": "2026-11-23T13:00:00.000Z", "resources": []}

@@ -13,12 +13,24 @@ import apsw
 import pytest
 
 from ledger import errors
-from ledger.model import JSON, Append, Person, Receipt
+from ledger.model import Append, Person, Receipt
 from ledger.sqlite import SqliteLedger, SqliteReader, schema
 from ledger.sqlite.owning import Room
 from ledger.sqlite.transaction import Transaction
 from ledger.verify import verify
-from tests.ledger.builders import ANN, TENANT, FakeClock, activation, decision, draft, joins, one, result, settle
+from tests.ledger.builders import (
+    ANN,
+    TENANT,
+    FakeClock,
+    activation,
+    decision,
+    draft,
+    joins,
+    one,
+    result,
+    settle,
+    window,
+)
 from tests.ledger.faults import FaultyVFS
 
 _ROOT = Path(__file__).parents[2]
@@ -181,7 +193,7 @@ def test_the_log_of_writes_stays_short(tmp_path: Path, monkeypatch: pytest.Monke
     ledger.submit(one(activation())).result(timeout=20)
     longest = 0
     for _ in range(200):
-        ledger.submit(one(draft("change_window", _window()))).result(timeout=20)
+        ledger.submit(one(draft("change_window", window()))).result(timeout=20)
         longest = max(longest, log.stat().st_size)
     settle(ledger)
     written = ledger._db.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0] if ledger._db else 0
@@ -279,103 +291,6 @@ def test_files_are_the_owners_alone(ledger: SqliteLedger, path: Path) -> None:
     assert ledger.now(TENANT)
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
     assert modes == dict.fromkeys(["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.owner"], 0o600)
-
-
-def test_a_newer_format_is_refused(tmp_path: Path) -> None:
-    """Neither side opens it, and the sentence names both versions."""
-    path = tmp_path / "ledger.db"
-    SqliteLedger(path).close()
-    db = apsw.Connection(str(path))
-    db.execute(f"PRAGMA user_version = {schema.FORMAT + 1}")
-    db.close()
-    with pytest.raises(errors.FormatTooNew, match=rf"format {schema.FORMAT + 1}.*up to {schema.FORMAT}"):
-        SqliteLedger(path)
-    with pytest.raises(errors.FormatTooNew):
-        SqliteReader(path)
-
-
-def test_the_first_format_is_brought_up(tmp_path: Path) -> None:
-    """A database of format 1 gets the tree's nodes from its leaves; a reader alone says so."""
-    path = _of_format_2(tmp_path)
-    before = SqliteReader(path).hashes(TENANT, 1, 0, 9)
-    assert len(before) == 9
-    db = apsw.Connection(str(path))
-    for table in ("nodes", "checkpoints", "cosignatures"):
-        db.execute(f"DROP TABLE {table}")
-    db.execute("PRAGMA user_version = 1")
-    db.close()
-    with pytest.raises(errors.NotReady, match="format 1"):
-        SqliteReader(path)
-    SqliteLedger(path).close()
-    assert SqliteReader(path).hashes(TENANT, 1, 0, 9) == before
-    assert SqliteReader(path).faults(whole=True) == (True, [])
-    assert _sizes_of(path) == 301
-
-
-def test_the_second_format_is_read_and_brought_up(tmp_path: Path) -> None:
-    """States move to a table with row IDs, whole or not at all; whoever only reads takes them from where they are."""
-    path = _of_format_2(tmp_path)
-    before = _states(path)
-    assert len(before) == 300
-    assert SqliteReader(path).faults(whole=True) == (True, [])
-    assert _sizes_of(path) == 301
-
-    db = apsw.Connection(str(path))
-    db.execute("CREATE TABLE objects_before (it)")  # in the way
-    db.close()
-    with pytest.raises(errors.NotReady, match="objects_before"):
-        SqliteLedger(path)
-    db = apsw.Connection(str(path))
-    assert db.pragma("user_version") == 2
-    db.execute("DROP TABLE objects_before")
-    db.close()
-    assert _states(path) == before
-
-    SqliteLedger(path).close()
-    db = apsw.Connection(str(path))
-    assert schema.definitions(db) == schema.ours()
-    db.close()
-    assert _states(path) == before
-    assert _sizes_of(path) == 301
-
-
-def _states(path: Path) -> list[tuple[object, ...]]:
-    db = schema.open_reader(path)
-    found = db.execute("SELECT tenant, name, version, state FROM objects ORDER BY tenant, name").fetchall()
-    db.close()
-    return found
-
-
-def _of_format_2(folder: Path) -> Path:
-    """A ledger of 301 entries and 300 states, as Muster wrote it before format 3."""
-    path = folder / "ledger.db"
-    made = apsw.Connection(str(path))
-    made.execute(schema.tables(2))
-    made.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-    made.execute("PRAGMA user_version = 2")
-    made.execute("PRAGMA journal_mode = WAL")
-    made.close()
-    of_now = SqliteLedger(folder / "of-now.db")
-    of_now.submit(one(activation())).result(timeout=20)
-    for _ in range(3):
-        of_now.submit(one(*[draft("change_window", _window()) for _ in range(100)])).result(timeout=20)
-    of_now.close()
-    db = apsw.Connection(str(path))
-    db.execute("ATTACH ? AS now", (str(folder / "of-now.db"),))
-    for (table,) in db.execute("SELECT name FROM now.sqlite_schema WHERE type = 'table'").fetchall():
-        db.execute(f"INSERT INTO main.{table} SELECT * FROM now.{table}")  # noqa: S608  our own tables
-    db.close()
-    return path
-
-
-def _window() -> dict[str, JSON]:
-    return {"starts_at": "2026-11-23T12:00:00.000Z", "ends_at": "2026-11-23T13:00:00.000Z", "resources": []}
-
-
-def _sizes_of(path: Path) -> int:
-    report = verify(path, TENANT)
-    assert report.ok, report.findings[:3]
-    return report.size
 
 
 def test_a_scrub_does_not_wait_for_a_reader(ledger: SqliteLedger, path: Path) -> None:

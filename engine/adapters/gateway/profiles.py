@@ -26,15 +26,17 @@ class Profile:
 class Profiles:
     """All that a revision says of gateways."""
 
+    revision: str
     gateways: Mapping[str, Profile]
     issuers: tuple[Issuer, ...]
 
     @classmethod
-    def of(cls, catalogue: Catalogue) -> Profiles:
+    def of(cls, revision: str, catalogue: Catalogue) -> Profiles:
         """Compile what the build has checked."""
         pinned = {name: issuers.read(name, said.model_dump(mode="json")) for name, said in catalogue.issuers().items()}
         routes = catalogue.routes()
         return cls(
+            revision=revision,
             gateways={
                 name: Profile(
                     name=name,
@@ -52,12 +54,12 @@ class Profiles:
 class Compiled:
     """The profiles of what is active in each tenant; tenants with one revision share them."""
 
-    _active: dict[str, tuple[str, Profiles]] = field(default_factory=dict)
+    _active: dict[str, Profiles] = field(default_factory=dict)
 
     def of(self, tenant: str, revision: str, catalogue: Catalogue) -> Profiles:
         """Those of a tenant's active revision; compiled once, since 500 routes take 60 ms."""
         held = self._active.get(tenant)
-        if held is None or held[0] != revision:
-            shared = next((each for each in self._active.values() if each[0] == revision), None)
-            held = self._active[tenant] = shared or (revision, Profiles.of(catalogue))
-        return held[1]
+        if held is None or held.revision != revision:
+            shared = next((each for each in self._active.values() if each.revision == revision), None)
+            held = self._active[tenant] = shared or Profiles.of(revision, catalogue)
+        return held

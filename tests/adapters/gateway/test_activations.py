@@ -85,7 +85,7 @@ def _span(edge: Edge, revision: str) -> tuple[str, tuple[float, float]]:
     """Activate it, and wait a moment; from when until when it was the active one for sure."""
     edge.service.call("admin", "POST", "/v1/activations", {"revision": revision, "reason": "test"})
     since = time.monotonic()
-    time.sleep(0.3)
+    time.sleep(0.3)  # for the others to ask in
     return revision, (since, time.monotonic())
 
 
