@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from tests.clients.conftest import KITS
 from tests.clients.javascript import node
 from tests.clients.raw import BELIEVED, GARBAGE, SLOW, RawServer
 from tests.service.running import Service
+from tests.stillness import stop
 
 CONTEXT = {"destination": "warehouse://analytics", "ticket": "REQ-1", "columns": ["customer_id"]}
 
@@ -79,7 +79,7 @@ def test_a_service_that_is_gone_is_undecided(new_service: Callable[[], Service])
     service = new_service().start()
     token = service.token("gateway")
     assert service.process is not None
-    service.process.send_signal(signal.SIGSTOP)
+    stop(service.process.pid)
     [got] = node([ask(service.url, token, timeoutMs=1000)])
     assert (got["undecided"], got["ms"] < 1500) == ("timeout", True)
     service.kill()

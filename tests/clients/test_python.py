@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from tests.adapters.gateway.edge import Edge
 from tests.clients.conftest import KITS
 from tests.clients.raw import BELIEVED, GARBAGE, SLOW, RawServer
 from tests.service.running import Service
+from tests.stillness import stop
 
 DATASET = Entity("dataset", "customers", {"customer": "acme"})
 CONTEXT: dict[str, Any] = {"destination": "warehouse://analytics", "ticket": "REQ-1", "columns": ["customer_id"]}
@@ -170,7 +170,7 @@ def test_a_service_that_is_gone_is_undecided(new_service: Callable[[], Service])
     with Client(service.url, token=service.token("gateway")) as client:
         assert client.decide("ada", "data-export", DATASET, CONTEXT).allow is False
         assert service.process is not None
-        service.process.send_signal(signal.SIGSTOP)
+        stop(service.process.pid)
         for cause in ("timeout", "unreachable"):
             began = time.monotonic()
             with pytest.raises(Undecided) as undecided:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import subprocess
 from typing import Any
 
@@ -15,6 +13,7 @@ from tests.adapters.gateway.edge import EXPORT, Edge
 from tests.gateways import tools
 from tests.service.running import until
 from tests.service.test_killed import opas
+from tests.stillness import stopped
 
 OVERWRITE = "OVERWRITE_IF_EXISTS_OR_ADD"
 Asks = list[dict[str, Any]]
@@ -94,14 +93,8 @@ def test_unauthenticated(muster: Edge) -> None:
 
 def test_undecided(muster: Edge) -> None:
     """Could-not-decide is no error of gRPC's and no `error_response`, which can be taken for a yes: code 14, 503."""
-    held = opas(muster.service)
-    for process in held:
-        os.kill(process, signal.SIGSTOP)
-    try:
+    with stopped(opas(muster.service)):
         (told,) = answers(muster, ask(muster, raw=[named("x-ticket", b"REQ-77"), named("x-user", b"ada")]))
-    finally:
-        for process in held:
-            os.kill(process, signal.SIGCONT)
     assert (told["rpc"], told["code"], told["kind"], told["status"]) == ("OK", 14, "denied", 503)
     assert told["headers"]["retry-after"].isdigit()
     until(lambda: answers(muster, ask(muster))[0]["code"] == 0, "the next good one passes")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 
 from tests.gateways.mustered import PAGE, Log, Way
 from tests.gateways.waiting import wait_until
 from tests.service.test_killed import opas
+from tests.stillness import stopped
 
 BOUND_SECONDS = 10.0
 """Gateways wait 1.2 s at most; the rest is for a busy machine. Without a bound of its own it would be 30 s or more."""
@@ -85,21 +83,6 @@ def test_a_muster_that_is_gone_is_503_and_comes_back(way: Way) -> None:
     assert len(way.backend.seen) == seen
     way.edge.service.start()
     wait_until(lambda: way.ask()[0] == 200, "the next good one passes")
-
-
-@contextmanager
-def stopped(processes: Iterable[int]) -> Iterator[None]:
-    """Processes that are there and do nothing."""
-    held = list(processes)
-    assert held
-    for process in held:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in held:
-            with suppress(ProcessLookupError):  # what gives no sign of life for long is replaced
-                os.kill(process, signal.SIGCONT)
 
 
 def refused_in_time(way: Way) -> dict[str, str]:

@@ -15,6 +15,7 @@ import pytest
 from tests.service.running import Service, until
 from tests.service.test_killed import Load
 from tests.serving.fleet import Fleet, alive, children
+from tests.stillness import stop
 
 pytestmark = pytest.mark.alone
 USERS = {"kim": True, "lou": True, "max": False, "ned": False}
@@ -136,8 +137,8 @@ def test_what_hangs_is_told_and_ended(fleet: Fleet) -> None:
     ledger = fleet.ledgers()[0]
     first, second = fleet.callers(), fleet.callers()
     asking, looking = first[other], second[other]
-    os.kill(ledger, signal.SIGSTOP)
-    os.kill(stopped, signal.SIGSTOP)
+    stop(ledger)
+    stop(stopped)
     asked = threading.Thread(target=lambda: statuses.append(asking.decide("kim")[0]))
     statuses: list[int] = []
     asked.start()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +13,7 @@ from engine.adapters.gateway import messages
 from tests.adapters.gateway.edge import EXPORT, Edge, Stub
 from tests.service.running import until
 from tests.service.test_killed import opas
+from tests.stillness import stopped
 
 METADATA = "envoy.filters.http.jwt_authn"
 Raw = list[tuple[str, bytes]]
@@ -103,13 +102,9 @@ def test_nobody_is_code_16(edge: Edge, stub: Any) -> None:
 
 def test_a_silent_opa_is_a_denied_503(edge: Edge, stub: Any) -> None:
     """Never a gRPC error, which `failure_mode_allow` would take for an allow."""
-    (opa,) = opas(edge.service)
-    os.kill(opa, signal.SIGSTOP)
-    try:
+    with stopped(opas(edge.service)):
         got = check(stub, edge, request("bob", ticket=b"REQ-555555"))
         assert (got.status.code, got.denied_response.status.code) == (14, 503)
-    finally:
-        os.kill(opa, signal.SIGCONT)
     until(lambda: check(stub, edge, request()).status.code == 0, "the next good one passes")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import socket
 from typing import Any
 
@@ -16,6 +14,7 @@ from tests.adapters.gateway.conftest import KINDS
 from tests.adapters.gateway.edge import EXPORT, TICKET, Edge
 from tests.service.running import until
 from tests.service.test_killed import opas
+from tests.stillness import stopped
 
 ALL = pytest.mark.parametrize("kind", KINDS)
 
@@ -294,16 +293,12 @@ def test_a_browser_is_sent_to_the_remedy(edge: Edge) -> None:
 
 def test_without_opa_it_is_503_in_time(edge: Edge) -> None:
     """A silent OPA is neither yes nor no; the answer comes within the profile's deadline, and is recorded."""
-    (opa,) = opas(edge.service)
-    os.kill(opa, signal.SIGSTOP)
-    try:
+    with stopped(opas(edge.service)):
         got = edge.ask("nginx", "bob", more=[("X-Ticket", "REQ-never-asked")])
         assert (got.status, got.header("Retry-After")) == (503, "1")
         assert got.problem["type"] == "urn:muster:problem:undecided"
         if got.header("Muster-Decision-Id") is not None:
             assert edge.record(got.decision)["answer"] is None
-    finally:
-        os.kill(opa, signal.SIGCONT)
     until(lambda: edge.ask("nginx", "ada").status == 200, "the next good one passes")
 
 

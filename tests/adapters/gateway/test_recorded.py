@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import socket
 from urllib.parse import urlsplit
 
@@ -19,6 +17,7 @@ from tests.adapters.gateway.edge import TICKET, Edge, Stub
 from tests.adapters.gateway.test_envoy import check, request
 from tests.service.running import until
 from tests.service.test_killed import opas
+from tests.stillness import stopped
 
 
 @pytest.mark.parametrize("user", ["ada", None])
@@ -26,13 +25,9 @@ def test_what_could_not_say_whether_a_gateway_may_ask_is_recorded(edge: Edge, us
     """OPA is silent before the first ask: 503 in time, and a record of the gateway that names nobody."""
     edge.service.stop()
     edge.service.start()
-    (opa,) = opas(edge.service)
-    os.kill(opa, signal.SIGSTOP)
-    try:
+    with stopped(opas(edge.service)):
         got = edge.ask("nginx", user)
         assert (got.status, got.problem["cause"]) == (503, "timeout"), got.body
-    finally:
-        os.kill(opa, signal.SIGCONT)
     record = edge.record(got.decision)
     assert record["answer"] is None
     assert record["undecided"]["cause"] == "timeout"
