@@ -1,6 +1,7 @@
 """Asks for many decisions in one call without letting one item touch another.
 
-What waits goes together to `muster/gate/decisions`, under keys chosen here; nothing waits for company. An item that
+What waits goes together to `muster/gate/decisions`, under keys chosen here; nothing waits for company. On a single
+processor a call waits for the one before it, as two would only share it, but not for one that takes long. An item that
 breaks a batch (a builtin error, a conflict, a rule that runs too long) breaks it for all, so each is then asked alone,
 once. What fails alone is quarantined by (caller, action) for some seconds: it is asked alone, a few at a time, and
 counts against its caller. Nothing is repeated when OPA itself is away, or serves another revision.
@@ -31,6 +32,8 @@ Asked: TypeAlias = Callable[[int], None]
 """Told, once, how many items go in the call that first carries this one, when that call is sent."""
 
 _CALLS_AT_ONCE: Final = 2
+_LONG_SECONDS: Final = 0.1
+"""A batch takes 10 to 40 ms of a processor: what takes longer has a slow item in it, for which nobody else waits."""
 _BATCH: Final = 32
 _BATCH_BYTES: Final = 512 * 1024
 _UNANSWERED: Final = 1024
@@ -86,8 +89,11 @@ class _Item:
 class Batcher:
     """Batches of decisions over one `query`; belongs to one event loop."""
 
-    def __init__(self, query: Query, *, seconds: float) -> None:
-        """`seconds`: how long one decision may take in OPA, and a third of how long it may wait to be asked."""
+    def __init__(self, query: Query, *, seconds: float, processors: int = _CALLS_AT_ONCE) -> None:
+        """`seconds`: how long one decision may take in OPA, and a third of how long it may wait to be asked.
+
+        `processors`: how many OPA has.
+        """
         self.counts = Counts()
         self._query = query
         self._seconds = seconds
@@ -95,7 +101,9 @@ class Batcher:
         late = 5 * seconds
         self._unanswered = Overdue(late, lambda: CouldNotDecide("timeout", f"no answer within {late:g} s"))
         self._waiting: deque[_Item] = deque()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._side_by_side = min(processors, _CALLS_AT_ONCE)
+        self._calls: dict[asyncio.Task[None], float] = {}  # since when
+        self._look: asyncio.TimerHandle | None = None
         self._retries: set[asyncio.Task[None]] = set()
         self._alone = asyncio.Semaphore(_ALONE_AT_ONCE)
         self._confined = asyncio.Semaphore(_QUARANTINED_AT_ONCE)
@@ -133,19 +141,33 @@ class Batcher:
         if under_way:
             await asyncio.wait(under_way)
         self._waiting.clear()
+        if self._look is not None:
+            self._look.cancel()
         self._unanswered.fail(lambda: CouldNotDecide("opa-down", "OPA was stopped"))
 
     def _pump(self) -> None:
-        while len(self._calls) < _CALLS_AT_ONCE and not self._closed:
+        while self._may_call() and not self._closed:
             batch = list(self._take())
             if not batch:
                 return
             task = asyncio.create_task(self._call(batch))
-            self._calls.add(task)
+            self._calls[task] = time.monotonic()
             task.add_done_callback(self._called)
+        if self._look is None and self._side_by_side < _CALLS_AT_ONCE and self._waiting and not self._closed:
+            self._look = asyncio.get_running_loop().call_later(_LONG_SECONDS, self._look_again)
+
+    def _may_call(self) -> bool:
+        if len(self._calls) < self._side_by_side:
+            return True
+        late = time.monotonic() - _LONG_SECONDS
+        return len(self._calls) < _CALLS_AT_ONCE and all(since <= late for since in self._calls.values())
+
+    def _look_again(self) -> None:
+        self._look = None
+        self._pump()
 
     def _called(self, task: asyncio.Task[None]) -> None:
-        self._calls.discard(task)
+        del self._calls[task]
         self._pump()
 
     def _take(self) -> Iterator[_Item]:

@@ -44,7 +44,7 @@ class Evaluator:
         self._made: Path | None = None
         self._seconds = evaluation_seconds
         self._watch: Watch | None = None
-        self._batcher = Batcher(self._query, seconds=evaluation_seconds)
+        self._batcher = Batcher(self._query, seconds=evaluation_seconds, processors=process.processors())
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
 

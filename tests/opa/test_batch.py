@@ -87,6 +87,43 @@ def test_a_lone_request_goes_at_once_and_alone() -> None:
     asyncio.run(main())
 
 
+def test_on_one_processor_a_call_waits_for_the_one_before() -> None:
+    """Two would share it, and both be late; what is asked meanwhile goes together."""
+
+    async def main() -> None:
+        opa = FakeOpa()
+        ours = Batcher(opa.query, seconds=5.0, processors=1)
+        asked = [asyncio.create_task(ours.decide(body(n), caller="c", action="a")) for n in range(80)]
+        await until(lambda: bool(opa.calls))
+        opa.open.set()
+        assert await asyncio.gather(*asked) == [{"echo": n} for n in range(80)]
+        assert opa.most == 1
+        assert len(opa.calls) == 4
+
+    asyncio.run(main())
+
+
+def test_on_one_processor_a_call_that_takes_long_is_overtaken() -> None:
+    """By one, whether it waits already or comes later; a third waits for its turn."""
+
+    async def main() -> None:
+        opa = FakeOpa()
+        ours = Batcher(opa.query, seconds=5.0, processors=1)
+        asked = [asyncio.create_task(ours.decide(body(0), caller="c", action="a"))]
+        await until(lambda: opa.running == 1)
+        asked += [asyncio.create_task(ours.decide(body(1), caller="c", action="a"))]
+        await until(lambda: opa.running == 2)
+        asked += [asyncio.create_task(ours.decide(body(n), caller="c", action="a")) for n in (2, 3)]
+        await asyncio.sleep(2.5 * batch._LONG_SECONDS)
+        assert len(opa.calls) == 2
+        opa.open.set()
+        assert await asyncio.gather(*asked) == [{"echo": n} for n in range(4)]
+        assert len(opa.calls) == 3
+        assert opa.most == 2
+
+    asyncio.run(main())
+
+
 def test_a_batch_is_bounded_in_bytes() -> None:
     """Long items do not add up to a call that OPA would refuse for its length."""
 

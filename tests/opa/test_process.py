@@ -115,6 +115,28 @@ def test_it_gets_nothing_of_ours(served: Served, runtime: Path, monkeypatch: pyt
     run(served, work, runtime)
 
 
+@pytest.mark.parametrize(
+    ("quota", "most"),
+    [
+        ("max 100000", 6),
+        ("100000 100000", 1),
+        ("150000 100000", 2),
+        ("5000 100000", 1),
+        ("900000 100000", 6),
+        (None, 6),
+    ],
+)
+def test_it_uses_the_processors_that_are_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str | None, most: int
+) -> None:
+    """Those that we may run on, and no more than a container has a share of."""
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota + "\n")
+    monkeypatch.setattr(process, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(6)))
+    assert process.processors() == most
+
+
 def test_it_refuses_long_bodies(served: Served, runtime: Path) -> None:
     """OPA itself refuses a body over the limit, whoever sends it."""
 
