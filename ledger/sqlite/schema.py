@@ -1,4 +1,4 @@
-"""The database's format, and the only two ways to open it.
+"""The database's format, and the only ways to open it.
 
 Tables are keyed by tenant. `entries`, `payloads` and `people` are the log, `checkpoints` and `cosignatures` what was
 signed of it; the rest is a projection. A payload's row holds all that is erased with its person: salt, payload, and
@@ -114,6 +114,14 @@ def open_writer(path: Path, *, synchronous: Synchronous, create: bool) -> apsw.C
         # What an earlier connection wrote and could not sync is seen here and is not durable: a duplicate of
         # it must not be answered before it is. Copying it into the database is a write and a sync of our own.
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return db
+
+
+def open_write_back(path: Path, *, synchronous: Synchronous) -> apsw.Connection:
+    """A connection that copies the log of writes into the database, as durably as the writer's own would."""
+    with _opened(str(path), apsw.SQLITE_OPEN_READWRITE, path) as db:
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.wal_autocheckpoint(0)
         return db
 
 

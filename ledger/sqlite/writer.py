@@ -1,9 +1,9 @@
 """The writer: the one thread, with the one connection, that makes the log longer.
 
 It takes all that waits, gives each append its place in one transaction, commits once, tells who watches, publishes,
-answers, and then copies the log of writes into the database where that has become long. A commit that fails by FULL or
-BUSY did not happen; any other failure means *unknown*: the connection is given up, another is opened, and the same
-appends go in again, by ID.
+answers, and then has the log of writes copied into the database where that has become long (`writeback`). A commit
+that fails by FULL or BUSY did not happen; any other failure means *unknown*: the connection is given up, another is
+opened, and the same appends go in again, by ID.
 """
 
 from __future__ import annotations
@@ -37,12 +37,11 @@ from ledger.sqlite.signing import cosign, publish
 from ledger.sqlite.telling import Watchers
 from ledger.sqlite.transaction import Transaction
 from ledger.sqlite.waiting import Outcome, Receipts, Waiting, Work, answer
+from ledger.sqlite.writeback import WriteBack
 
 __all__ = ["SqliteLedger", "Work"]
 
 FREE_FLOOR: Final = 256 << 20
-CHECKPOINT_PAGES: Final = 1_000
-"""So many pages are written to the log of writes before it is copied into the database: 4 MB."""
 _MOST_WAITING: Final = 8192
 _MOST_TOGETHER: Final = 1024
 _ATTEMPTS: Final = 4
@@ -72,7 +71,7 @@ class SqliteLedger:
         self._watchers = Watchers()
         self.measured: Callable[[int], None] | None = None
         """Told how many each commit made durable, in the writer's thread."""
-        self._copied = 0  # of the pages that this connection has written, those that a checkpoint was made behind
+        self._back = WriteBack(path, synchronous)
         try:
             self._open(create=True)
         except BaseException as exc:
@@ -193,7 +192,8 @@ class SqliteLedger:
                         self._scrub(waiting, waiting.work)
                     elif isinstance(waiting.work, Replace):
                         self._replace(waiting, waiting.work)
-                self._checkpoint()
+                if self._db is not None:
+                    self._back.behind(self._db)
                 self._taken = []
         finally:
             # Also when the thread dies of a mistake of ours: nobody may wait for ever.
@@ -201,6 +201,7 @@ class SqliteLedger:
                 self._closing = True
                 left = [*self._taken, *self._waiting]
             self._refuse(left, Unknown("the ledger's writer ended before it could answer"))
+            self._back.close()
             self._give_up()
             os.close(self._owner)
 
@@ -254,6 +255,7 @@ class SqliteLedger:
 
     def _scrub(self, waiting: Waiting, how: Scrub) -> None:
         self._memory.forget()
+        self._back.rest()
         try:
             scrub(self._connection(), how)
         except LedgerError as refused:
@@ -329,22 +331,11 @@ class SqliteLedger:
                     transaction.adjusted = True
         return transaction, outcomes, transaction.finish()
 
-    def _checkpoint(self) -> None:
-        """Copy the log of writes into the database, as far as nobody reads it; nobody is waiting for that."""
-        db = self._db
-        if db is None:
-            return
-        written, _ = db.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)
-        if written - self._copied >= CHECKPOINT_PAGES:
-            self._copied = written
-            with suppress(apsw.Error):  # all of it is in the log of writes, and the next checkpoint copies it anew
-                db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-
     def _open(self, *, create: bool) -> apsw.Connection:
         self._memory.forget()
+        self._back.anew()
         self._db = db = schema.open_writer(self._path, synchronous=self._synchronous, create=create)
-        db.wal_autocheckpoint(0)  # in a commit everybody would wait for it: see `_checkpoint`
-        self._copied = 0
+        db.wal_autocheckpoint(0)  # in a commit everybody would wait for it: see `WriteBack`
         # What was committed is learnt from the database, never from what this process meant to write.
         self._newest = _newest(db)
         return db

@@ -8,12 +8,14 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from ledger.model import Receipt
-from ledger.sqlite import SqliteLedger
+from ledger.sqlite import SqliteLedger, writeback
 from tests.ledger.builders import ANN, TENANT, decision, one, result
 
 
-def main(path: str) -> None:
-    """Keep sixteen appends waiting; print each receipt when it is there."""
+def main(path: str, pages: int) -> None:
+    """Keep sixteen appends waiting; print each receipt when it is there. The log of writes is copied after so many
+    pages."""
+    writeback.PAGES = pages  # type: ignore[misc]
     ledger = SqliteLedger(Path(path))
     pending: deque[Future[tuple[Receipt, ...]]] = deque()
     while True:
@@ -26,4 +28,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -85,6 +85,7 @@ def settle(ledger: SqliteLedger) -> None:
     while ledger._taken and ledger._thread.is_alive():
         assert time.monotonic() < deadline
         time.sleep(0.0001)
+    ledger._back.rest()
 
 
 def subtrees(leaves: Sequence[bytes]) -> merkle.Subtrees:

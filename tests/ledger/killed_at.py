@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledger import errors, note
 from ledger.canonical import JSON
 from ledger.model import Append, Cosigned, Draft, Published, Receipt
-from ledger.sqlite import SqliteLedger, SqliteReader, schema, writer
+from ledger.sqlite import SqliteLedger, SqliteReader, schema, writeback, writer
 from ledger.sqlite.scrub import Scrub
 from ledger.store import Reader
 from tests.ledger.builders import (
@@ -214,13 +214,13 @@ def _opened(path: Path, steps: Steps, synchronous: schema.Synchronous) -> Sqlite
 @contextmanager
 def hurried() -> Iterator[None]:
     """The writer as it is, but for two numbers: it does not pause before it tries again, and PAGES."""
-    real_pages, real_pause = writer.CHECKPOINT_PAGES, writer._PAUSE_S
-    writer.CHECKPOINT_PAGES = PAGES  # type: ignore[misc]
+    real_pages, real_pause = writeback.PAGES, writer._PAUSE_S
+    writeback.PAGES = PAGES  # type: ignore[misc]
     writer._PAUSE_S = 0.0  # type: ignore[misc]
     try:
         yield
     finally:
-        writer.CHECKPOINT_PAGES = real_pages  # type: ignore[misc]
+        writeback.PAGES = real_pages  # type: ignore[misc]
         writer._PAUSE_S = real_pause  # type: ignore[misc]
 
 

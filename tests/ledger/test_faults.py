@@ -28,10 +28,8 @@ from tests.ledger.builders import (
     joins,
     one,
     result,
-    settle,
-    window,
 )
-from tests.ledger.faults import FaultyVFS
+from tests.ledger.faults import FaultyVFS, size_of
 
 _ROOT = Path(__file__).parents[2]
 
@@ -54,16 +52,6 @@ def path(tmp_path: Path, ledger: SqliteLedger) -> Path:
     return tmp_path / "ledger.db"
 
 
-def _sizes(path: Path) -> int:
-    # By SQLite's own VFS: through one in Python, a read-only connection's vain last lock becomes an error.
-    faulty, usual = apsw.vfs_names()[:2]
-    apsw.set_default_vfs(usual)
-    report = verify(path, TENANT)
-    apsw.set_default_vfs(faulty)
-    assert report.ok, report.findings[:3]
-    return report.size
-
-
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_an_unknown_commit_is_resolved_by_id(
@@ -78,10 +66,10 @@ def test_an_unknown_commit_is_resolved_by_id(
     # The log's sync is not believed after it failed once: the database's own comes before the answer.
     assert vfs.database_syncs > before
     assert receipt.index == 2
-    assert _sizes(path) == 3
+    assert size_of(path) == 3
     assert ledger.submit(append).result(timeout=20)[0].index == 2
     assert ledger.submit(one(result(ANN))).result(timeout=20)[0].index == 3
-    assert _sizes(path) == 4
+    assert size_of(path) == 4
 
 
 def test_a_commit_that_stays_unknown_is_said_to_be(ledger: SqliteLedger, path: Path, vfs: FaultyVFS) -> None:
@@ -92,7 +80,7 @@ def test_a_commit_that_stays_unknown_is_said_to_be(ledger: SqliteLedger, path: P
         ledger.submit(append).result(timeout=20)
     vfs.failing["before"] = 0
     assert ledger.submit(append).result(timeout=20)[0].index == 2
-    assert _sizes(path) == 3
+    assert size_of(path) == 3
 
 
 def test_what_was_never_attempted_is_not_unknown(ledger: SqliteLedger, path: Path, vfs: FaultyVFS) -> None:
@@ -103,7 +91,7 @@ def test_what_was_never_attempted_is_not_unknown(ledger: SqliteLedger, path: Pat
     with pytest.raises(errors.NotReady):
         ledger.submit(one(result(ANN))).result(timeout=20)
     vfs.failing["open"] = 0
-    size = _sizes(path)
+    size = size_of(path)
     assert ledger.submit(one(result(ANN))).result(timeout=20)[0].index == size
 
 
@@ -113,7 +101,7 @@ def test_a_full_disk_writes_nothing(ledger: SqliteLedger, path: Path, vfs: Fault
     append = one(result(ANN))
     with pytest.raises(errors.Full):
         ledger.submit(append).result(timeout=20)
-    assert _sizes(path) == 2
+    assert size_of(path) == 2
     [receipt] = ledger.submit(append).result(timeout=20)
     assert (receipt.index, receipt.duplicate) == (2, False)
 
@@ -183,43 +171,7 @@ def test_many_waiting_appends_share_few_commits(ledger: SqliteLedger, path: Path
     assert [future.result(timeout=20)[0].index for future in futures] == list(range(2, 1002))
     # A checkpoint syncs the log once more; both together stay far below one each.
     assert vfs.syncs - before < 200
-    assert _sizes(path) == 1002
-
-
-def test_the_log_of_writes_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is copied into the database again and again, behind the answers, and so begins anew before it is long."""
-    monkeypatch.setattr("ledger.sqlite.writer.CHECKPOINT_PAGES", 50)
-    ledger, log = SqliteLedger(tmp_path / "ledger.db"), tmp_path / "ledger.db-wal"
-    ledger.submit(one(activation())).result(timeout=20)
-    longest = 0
-    for _ in range(200):
-        ledger.submit(one(draft("change_window", window()))).result(timeout=20)
-        longest = max(longest, log.stat().st_size)
-    settle(ledger)
-    written = ledger._db.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0] if ledger._db else 0
-    assert written > 1_000
-    assert longest < 150 * 4_200
-    ledger.close()
-
-
-def test_a_checkpoint_that_fails_hinders_nobody(ledger: SqliteLedger, path: Path, vfs: FaultyVFS) -> None:
-    """Behind the answers the database cannot be synced: appends go in, and the next checkpoint copies it all."""
-
-    def append_and_copy() -> int:
-        settle(ledger)
-        ledger._copied = -1_000  # a checkpoint is due
-        [receipt] = ledger.submit(one(result(ANN))).result(timeout=20)
-        settle(ledger)
-        return receipt.index
-
-    before = vfs.database_syncs
-    for index in (2, 3, 4):
-        vfs.failing["database"] = 1
-        assert append_and_copy() == index
-        assert (vfs.failing["database"], vfs.database_syncs) == (0, before)
-    assert append_and_copy() == 5
-    assert vfs.database_syncs > before
-    assert _sizes(path) == 6
+    assert size_of(path) == 1002
 
 
 def test_every_answer_comes_after_a_sync(ledger: SqliteLedger, vfs: FaultyVFS) -> None:
@@ -244,15 +196,17 @@ def test_without_full_answers_come_before_a_sync(
     ledger.close()
 
 
-def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
-    """Four times `kill -9` under load: every printed receipt is in the log, and the log is whole."""
+@pytest.mark.parametrize("pages", [1_000, 10])
+def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, pages: int) -> None:
+    """Four times `kill -9` under load: every printed receipt is in the log, and the log is whole. With 10 pages nearly
+    every commit has the log of writes copied beside the next ones."""
     path = tmp_path / "ledger.db"
     ledger = SqliteLedger(path)
     ledger.submit(one(activation())).result(timeout=20)
     ledger.submit(joins(ANN)).result(timeout=20)
     ledger.close()
     for enough in (20, 50, 100, 200):
-        receipts = _killed_after(path, enough)
+        receipts = _killed_after(path, enough, pages)
         assert len(receipts) >= enough
         reader = SqliteReader(path)
         for entry_id, index in receipts.items():
@@ -262,8 +216,8 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> 
         reader.close()
 
 
-def _killed_after(path: Path, enough: int) -> dict[str, int]:
-    command = [sys.executable, "-m", "tests.ledger.appender", str(path)]
+def _killed_after(path: Path, enough: int, pages: int) -> dict[str, int]:
+    command = [sys.executable, "-m", "tests.ledger.appender", str(path), str(pages)]
     receipts: dict[str, int] = {}
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
