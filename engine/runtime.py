@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,21 +143,23 @@ class Runtime:
         await self._close()
 
     async def _close(self) -> None:
-        tasks = [*self._retiring, *self._following.values(), *self._loading.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for active in self._loaded.values():
-            await active.evaluator.stop()
-        if hasattr(self, "reader"):
-            self.reader.close()  # the last connection that closes takes the log of writes with it: one file is left
-        if hasattr(self, "ledger"):
-            if isinstance(self.ledger, RemoteLedger):
-                await self.ledger.aclose()
-            else:
-                self.ledger.close()
-        if self._lock is not None and self.held is None:
-            self._lock.release()
+        async with AsyncExitStack() as closing:  # from the last to the first, and what fails keeps no other open
+            if self._lock is not None and self.held is None:
+                closing.callback(self._lock.release)
+            if hasattr(self, "ledger"):
+                if isinstance(self.ledger, RemoteLedger):
+                    closing.push_async_callback(self.ledger.aclose)
+                else:
+                    closing.callback(self.ledger.close)
+            if hasattr(self, "reader"):
+                # The last connection that closes takes the log of writes with it: one file is left.
+                closing.callback(self.reader.close)
+            tasks = [*self._retiring, *self._following.values(), *self._loading.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for active in self._loaded.values():
+                closing.push_async_callback(active.evaluator.stop)
 
     @property
     def outside(self) -> Outside:

@@ -37,7 +37,9 @@ async def decided(
     found: Services, asking: Asking, operation: str, target: Person, decide: Callable[[], Awaitable[Decided]]
 ) -> Decided:
     """Decide for a caller who has been authenticated; raises TooMany, Overloaded, Forbidden, Undecided, Unavailable."""
-    admitted(found, asking.caller)
+    if not asking.paid:
+        admitted(found, asking.caller)
+        asking.paid = True
     return await in_turn(found, asking, operation, target, decide)
 
 

@@ -144,7 +144,7 @@ class Gateways:
 
         `read` makes the ask for a kind of gateway, `claims` what it says it has verified.
         """
-        began, stages = asyncio.get_running_loop().time(), Stages()
+        began, stages, paid = asyncio.get_running_loop().time(), Stages(), False
         while True:
             try:
                 gateway = self.known(by, request_id, stages)
@@ -155,13 +155,14 @@ class Gateways:
                 answer = _undecided(exc)
                 self.found.metrics.asked("", "", "", answer.outcome, answer.cause)
                 return answer
+            gateway.asking.paid = paid
             said = gateway.profile.said
             ask = read(said.gateway)
             own = claims(said.subject.metadata) if said.subject.metadata is not None else None
             try:
                 return await self.answer(gateway, Judging(self, gateway, ask, own), began)
             except Outdated:
-                continue  # nothing was recorded: all of it is read by what is active now
+                paid = gateway.asking.paid  # nothing was recorded: all of it is read by what is active now
 
     async def answer(self, gateway: Gateway, judging: Judging, began: float) -> Answer:
         """Answer a known gateway within its deadline, from `began` by the loop's clock; raises Outdated."""

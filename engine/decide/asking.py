@@ -54,6 +54,8 @@ class Asking:
     It is handed the caller, and holds nothing of this object: what refers to itself is freed only by the collector.
     """
     judged_by: str | None = None
+    paid: bool = False
+    """Whether its caller has paid for it by their rate: what is read anew, or proves to be no question, is one ask."""
     read_by: str | None = None
     """The revision by whose profiles and routes the request was read, where a gateway asks: no other answers it."""
     stages: Stages = field(default_factory=Stages)

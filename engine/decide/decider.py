@@ -21,7 +21,7 @@ from engine.decide.request import Request
 from engine.errors import Undecided
 from engine.observing import stages as at
 from engine.opa.errors import CouldNotDecide
-from engine.runtime import Runtime
+from engine.runtime import Active, Runtime
 from ledger import canonical
 from ledger.cache import Cache
 from ledger.errors import Stale
@@ -63,13 +63,13 @@ class Decider:
 
     async def again(self, lease: Lease, dropped: tuple[str, ...], asking: Asking) -> Decided | None:
         """Give the answer of a lease again; None where something has moved, so that it has to be decided anew."""
-        now = self.runtime.now(lease.tenant)
-        if not lease.holds(self.runtime.active(lease.tenant).revision, now):
+        now, active = self.runtime.now(lease.tenant), self.runtime.active(lease.tenant)
+        if not lease.holds(active.revision, now):
             return None
         if asking.judged_by != lease.revision and not await asking.may(lease.revision):
             return None
         caller = asking.caller
-        asking.lent_until = self._lent(lease.action, lease.result, now, asking)
+        asking.lent_until = _lent(active, lease.action, lease.result, now, asking)
         payload = leased_payload(
             leans_on=lease.first,
             lease=lease.key,
@@ -154,9 +154,10 @@ class Decider:
         """Attempts, until one is recorded; raises Outdated where the request was read by what is active no more."""
         attempts, patience = 0, self.company.patience(asking.until)
         while attempts < ATTEMPTS:
-            question = ask()
-            if asking.read_by not in (None, question.active.revision):
+            # Before it is put, since its gate may refuse it: no other revision says what is wrong with it.
+            if asking.read_by not in (None, self.runtime.active(asking.caller.tenant).revision):
                 raise Outdated
+            question = ask()
             asking.stages.mark(at.FACTS)
             decided: Decided | None = None
             if await asking.may(question.active.revision):
@@ -205,7 +206,7 @@ class Decider:
             failure = exc
         stages.mark(at.OPA)
         now = question.now
-        asking.lent_until = self._lent(question.action, result, now, asking)
+        asking.lent_until = _lent(question.active, question.action, result, now, asking)
         append = self._append(question, asking, result, failure)
         stages.mark(at.RECORD)
         try:
@@ -247,13 +248,6 @@ class Decider:
         )
         self.leases.grant(lease)
         return lease
-
-    def _lent(self, action: str, result: dict[str, JSON] | None, now: str, asking: Asking) -> str | None:
-        """Until when the gateway that asks may keep an answer: an allow alone, and only where its gate says so."""
-        if asking.lend is None or result is None or result.get("verdict") != "allow":
-            return None
-        gate = self.runtime.active(asking.caller.tenant).catalogue.gate(action)
-        return asking.lend.until(now, result.get("valid_until")) if gate is not None and gate.lent else None
 
     async def _moved(self, stale: Stale, asking: Asking) -> None:
         """Look anew at what has moved, whoever of the workers moved it, before the question is put again."""
@@ -315,3 +309,12 @@ class Decider:
             now=question.now if failure is None else None,
             valid_until=valid_until if isinstance(valid_until, str) else None,
         )
+
+
+def _lent(active: Active, action: str, result: dict[str, JSON] | None, now: str, asking: Asking) -> str | None:
+    """Until when the gateway that asks may keep an answer: an allow alone, and only where its gate says so, in the
+    revision that answers; by now another may be active."""
+    if asking.lend is None or result is None or result.get("verdict") != "allow":
+        return None
+    gate = active.catalogue.gate(action)
+    return asking.lend.until(now, result.get("valid_until")) if gate is not None and gate.lent else None

@@ -34,6 +34,8 @@ Asked: TypeAlias = Callable[[int], None]
 _CALLS_AT_ONCE: Final = 2
 _LONG_SECONDS: Final = 0.1
 """A batch takes 10 to 40 ms of a processor: what takes longer has a slow item in it, for which nobody else waits."""
+_EARLY_SECONDS: Final = 0.002
+"""How much sooner than it was set a timer may wake: those of uvloop have whole milliseconds."""
 _BATCH: Final = 32
 _BATCH_BYTES: Final = 512 * 1024
 _UNANSWERED: Final = 1024
@@ -153,8 +155,10 @@ class Batcher:
             task = asyncio.create_task(self._call(batch))
             self._calls[task] = time.monotonic()
             task.add_done_callback(self._called)
-        if self._look is None and self._side_by_side < _CALLS_AT_ONCE and self._waiting and not self._closed:
-            self._look = asyncio.get_running_loop().call_later(_LONG_SECONDS, self._look_again)
+        if self._look is None and self._waiting and len(self._calls) < _CALLS_AT_ONCE and not self._closed:
+            # It stays set when that call ends: of the next one it wakes too soon, and is then set for what is left.
+            seconds = max(self._calls.values()) + _LONG_SECONDS - time.monotonic()
+            self._look = asyncio.get_running_loop().call_later(max(seconds, 0) + _EARLY_SECONDS, self._look_again)
 
     def _may_call(self) -> bool:
         if len(self._calls) < self._side_by_side:

@@ -42,24 +42,25 @@ class Connections:
         return db
 
     def close(self) -> None:
-        """Close all of them; what a thread is just reading is broken off. Raises NotReady where one does not end."""
+        """Close all of them; what a thread is just reading is broken off. Raises NotReady where one does not end, once
+        the others are closed."""
         self._closed = True
-        with self._lock:
-            for db in list(self._open):
-                self._end(db)
-
-    def _end(self, db: apsw.Connection) -> None:
         until = time.monotonic() + _END_SECONDS
-        while True:
-            try:
-                db.close()
-            except apsw.ThreadingViolationError as exc:  # another thread is in a statement, which is its last one
+        with self._lock:
+            left = list(self._open)
+            while left := [db for db in left if not self._ended(db)]:
                 if time.monotonic() > until:
-                    raise NotReady(f"the ledger at {self._path} is still being read") from exc
-                db.interrupt()
-                time.sleep(0.001)  # that thread needs Python's lock to come out of it, and nothing tells when it has
-            else:
-                return
+                    raise NotReady(f"the ledger at {self._path} is still being read")
+                time.sleep(0.001)  # who reads needs Python's lock to come out of it, and nothing tells when it has
+
+    @staticmethod
+    def _ended(db: apsw.Connection) -> bool:
+        try:
+            db.close()
+        except apsw.ThreadingViolationError:  # another thread is in a statement, which is its last one
+            db.interrupt()
+            return False
+        return True
 
     def _gone(self) -> NotReady:
         return NotReady("the ledger's reader is closed")

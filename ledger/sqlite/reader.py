@@ -360,12 +360,16 @@ class SqliteReader:
         return ours <= found, wrong
 
     def _definitions(self) -> tuple[set[schema.Definition], frozenset[schema.Definition]]:
-        """What the database defines, and what one of its format does."""
+        """What the database defines, and what one of its format does, both as of one instant: see `projected`."""
+        self._rows("BEGIN")
         try:
             db = self._connections.here()
+            schema.check_format(db, self._path)  # anew: it may have been brought up since it was opened
             return schema.definitions(db), schema.ours(db.pragma("user_version"))
         except (apsw.Error, UnicodeDecodeError) as exc:
             raise NotReady(f"the ledger at {self._path} cannot be read: {exc}") from exc
+        finally:
+            self._rows("ROLLBACK")
 
     def strangers(self, *, whole: bool) -> dict[str, list[str]]:
         """See Reader."""

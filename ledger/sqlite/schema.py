@@ -113,7 +113,13 @@ def open_writer(path: Path, *, synchronous: Synchronous, create: bool) -> apsw.C
             _upgrade(db, path)
         # What an earlier connection wrote and could not sync is seen here and is not durable: a duplicate of
         # it must not be answered before it is. Copying it into the database is a write and a sync of our own.
-        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        try:
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError as exc:
+            raise NotReady(
+                f"the ledger at {path} cannot be opened while somebody reads it without a break, as `muster ledger "
+                "verify` does where no service runs"
+            ) from exc
         return db
 
 
@@ -168,7 +174,7 @@ def _opened(name: str, flags: int, path: Path) -> Iterator[apsw.Connection]:
         db.set_busy_timeout(BUSY_MS)
         # One plan a statement, whatever is bound to it: else a lookup by ID is prepared again for each value.
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        _check_format(db, path)
+        check_format(db, path)
         yield db
     except BaseException as exc:
         if db is not None:
@@ -178,7 +184,8 @@ def _opened(name: str, flags: int, path: Path) -> Iterator[apsw.Connection]:
         raise
 
 
-def _check_format(db: apsw.Connection, path: Path) -> None:
+def check_format(db: apsw.Connection, path: Path) -> None:
+    """Raise FormatTooNew, or NotReady, where a connection cannot use the database as it is now."""
     version = db.pragma("user_version")
     if version > FORMAT:
         raise FormatTooNew(f"{path} has ledger format {version}; this Muster reads up to {FORMAT}: use a newer one")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
+import apsw
 import pytest
 
 from ledger.errors import NotReady, Stale
-from ledger.sqlite import SqliteLedger
+from ledger.sqlite import SqliteLedger, connections, schema
 from ledger.sqlite.transaction import Transaction
 from ledger.verify import Report, verify
 from tests.ledger.builders import ANN, TENANT, activation, decision, joins, name_of, one, result
@@ -109,3 +112,34 @@ def test_a_reader_is_closed_while_others_read(ledger: SqliteLedger) -> None:
     assert len(told) == 3
     with pytest.raises(NotReady, match="closed"):
         reader.head(TENANT)
+
+
+def test_one_that_does_not_end_keeps_no_other_open(
+    ledger: SqliteLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are closed, and then it is told."""
+    monkeypatch.setattr(connections, "_END_SECONDS", 0.05)
+    reader, inside, enough = ledger.reader(), threading.Event(), threading.Event()
+    stuck, other = (schema.open_reader(tmp_path / "ledger.db") for _ in range(2))
+
+    def hang(*_: object) -> int:
+        inside.set()
+        enough.wait(20)
+        return 0
+
+    def read() -> None:
+        with suppress(apsw.InterruptError):
+            stuck.execute("SELECT hang()").fetchall()
+
+    stuck.create_scalar_function("hang", hang)
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert inside.wait(20)
+    monkeypatch.setattr(reader._connections, "_open", cast(Any, [stuck, other]))
+    with pytest.raises(NotReady, match="still being read"):
+        reader.close()
+    with pytest.raises(apsw.ConnectionClosedError):
+        other.execute("SELECT 1")
+    enough.set()
+    thread.join(20)
+    stuck.close()

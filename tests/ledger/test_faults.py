@@ -261,6 +261,22 @@ def test_a_scrub_does_not_wait_for_a_reader(ledger: SqliteLedger, path: Path) ->
     assert ledger.scrub(rewrite=True).result(20) == ()
 
 
+def test_a_start_waits_for_a_reader_and_then_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the log of writes has to be copied before anything is answered, and nobody can while they read on."""
+    monkeypatch.setattr(schema, "BUSY_MS", 100)
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    ledger.submit(one(activation())).result(timeout=20)
+    reading = schema.open_reader(path)
+    reading.execute("BEGIN")
+    assert reading.execute("SELECT count(*) FROM entries").get == 1
+    ledger.close()
+    with pytest.raises(errors.NotReady, match="while somebody reads it without a break"):
+        SqliteLedger(path)
+    reading.close()
+    SqliteLedger(path).close()
+
+
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
     """No file, text, and somebody else's database are said, not repaired."""
     with pytest.raises(errors.NotReady):

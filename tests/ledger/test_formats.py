@@ -71,6 +71,38 @@ def test_the_second_format_is_read_and_brought_up(tmp_path: Path) -> None:
     assert _sizes_of(path) == 301
 
 
+def test_what_is_brought_up_while_it_is_looked_at_is_told_by_one_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that has begun to look at format 2 sees no definition of it as a fault of format 3."""
+    path = _of_format_2(tmp_path)
+    reader, definitions = SqliteReader(path), schema.definitions
+
+    def meanwhile(db: apsw.Connection) -> set[schema.Definition]:
+        found = definitions(db)
+        monkeypatch.setattr(schema, "definitions", definitions)
+        writer = apsw.Connection(str(path))
+        writer.execute("PRAGMA user_version = 3")
+        writer.close()
+        return found
+
+    monkeypatch.setattr(schema, "definitions", meanwhile)
+    assert reader.faults(whole=False) == (True, [])
+    reader.close()
+
+
+def test_what_became_a_newer_format_since_it_was_opened_is_refused(tmp_path: Path) -> None:
+    """By the sentence that whoever opens it is told."""
+    path = tmp_path / "ledger.db"
+    SqliteLedger(path).close()
+    reader, db = SqliteReader(path), apsw.Connection(str(path))
+    db.execute(f"PRAGMA user_version = {schema.FORMAT + 1}")
+    db.close()
+    with pytest.raises(errors.FormatTooNew, match=rf"format {schema.FORMAT + 1}.*up to {schema.FORMAT}"):
+        reader.faults(whole=False)
+    reader.close()
+
+
 def _states(path: Path) -> list[tuple[object, ...]]:
     db = schema.open_reader(path)
     found = db.execute("SELECT tenant, name, version, state FROM objects ORDER BY tenant, name").fetchall()

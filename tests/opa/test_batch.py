@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -120,6 +121,58 @@ def test_on_one_processor_a_call_that_takes_long_is_overtaken() -> None:
         assert await asyncio.gather(*asked) == [{"echo": n} for n in range(4)]
         assert len(opa.calls) == 3
         assert opa.most == 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("early", [0.0, 0.004])
+def test_on_one_processor_who_comes_while_a_call_runs_waits_until_it_is_long(
+    monkeypatch: pytest.MonkeyPatch, early: float
+) -> None:
+    """And not for as long from then on, nor where the loop's timers wake too early."""
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 0.5)
+
+    async def main() -> None:
+        loop, opa = asyncio.get_running_loop(), FakeOpa()
+        call_later = loop.call_later
+        monkeypatch.setattr(loop, "call_later", lambda delay, *rest: call_later(max(delay - early, 0), *rest))
+        ours = Batcher(opa.query, seconds=5.0, processors=1)
+        asked = [asyncio.create_task(ours.decide(body(0), caller="c", action="a"))]
+        await until(lambda: opa.running == 1)
+        began = time.monotonic()
+        await asyncio.sleep(0.4)
+        asked += [asyncio.create_task(ours.decide(body(1), caller="c", action="a"))]
+        await until(lambda: opa.running == 2)
+        assert time.monotonic() - began < 0.75
+        opa.open.set()
+        await asyncio.gather(*asked)
+
+    asyncio.run(main())
+
+
+@pytest.mark.alone
+def test_on_one_processor_who_waits_behind_a_second_call_waits_until_that_is_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the first one was waited for."""
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 0.5)
+
+    async def main() -> None:
+        opa = FakeOpa()
+        ours = Batcher(opa.query, seconds=5.0, processors=1)
+        asked = [asyncio.create_task(ours.decide(body(n), caller="c", action="a")) for n in range(2)]
+        await until(lambda: opa.running == 1)
+        await asyncio.sleep(0.1)
+        opa.open.set()  # for the first alone: the second is asked when that has ended
+        opa.open.clear()
+        await until(lambda: len(opa.calls) == 2)
+        began = time.monotonic()
+        asked += [asyncio.create_task(ours.decide(body(2), caller="c", action="a"))]
+        await until(lambda: opa.running == 2)
+        assert 0.45 < time.monotonic() - began < 0.75
+        opa.open.set()
+        assert await asyncio.gather(*asked) == [{"echo": n} for n in range(3)]
 
     asyncio.run(main())
 
