@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -326,6 +325,17 @@ def test_tls_and_a_host(installed: Path) -> None:
             assert "certificate verify failed" in done.told
 
 
+# What a shell starts in the background is deaf to Ctrl-C, and so is what that starts: the command makes itself hear it,
+# as on a terminal. For a `preexec_fn` this process would be forked, and another file's gRPC server may run in it: gRPC
+# starts its threads again in the fork, which finds their descriptors closed and now and then aborts before the program.
+ON_A_TERMINAL = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from engine.cli.main import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.parametrize("when", ["first requests", "slow"])
 def test_it_can_be_ended(when: str, installed: Path) -> None:
     """Ctrl-C ends it at once, and frees what it listened on."""
@@ -334,21 +344,31 @@ def test_it_can_be_ended(when: str, installed: Path) -> None:
         sock = folder / "m.sock"
         pdp = f"unix:{sock}" if when == "first requests" else f"127.0.0.1:{there.pdp}"
         words = [pdp if word.endswith(f":{there.pdp}") else word for word in there.words()]
-        command = [sys.executable, "-m", "engine.cli.main", "gateway", "check", *words]
-        # What a shell starts in the background is deaf to Ctrl-C, and so would be what it starts: as on a terminal.
-        terminal = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        running = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=terminal
-        )
-        assert running.stderr is not None
-        while when not in (line := running.stderr.readline()):
-            assert line, "it ended before"
-        running.send_signal(signal.SIGINT)
-        stdout, stderr = running.communicate(timeout=20)
-        assert (running.returncode, stdout) == (130, "")
+        code, stdout, stderr = _interrupted([sys.executable, "-c", ON_A_TERMINAL, "gateway", "check", *words], when)
+        assert (code, stdout) == (130, "")
         assert "Traceback" not in stderr
         assert not sock.exists()
         socket.create_server(("127.0.0.1", there.backend)).close()
+
+
+def _interrupted(command: list[str], when: str) -> tuple[int, str, str]:
+    """Ctrl-C once a line on stderr says so: the exit code and all that was printed. In any case it has ended then."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        stderr = ""
+        try:
+            while when not in (line := running.stderr.readline()):
+                assert line, "it ended before"
+                stderr += line
+            stderr += line
+            running.send_signal(signal.SIGINT)
+            running.wait(20)  # the little that it still prints has room in the pipes
+        finally:
+            running.kill()
+            stdout, stderr = running.stdout.read(), stderr + running.stderr.read()
+            sys.stderr.write(f"exit code {running.wait()}\n{stdout}\n{stderr}")  # is shown where the test fails
+    return running.returncode, stdout, stderr
 
 
 def _free() -> list[str]:
