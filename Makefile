@@ -1,6 +1,12 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+PIP := .venv/bin/pip --quiet --disable-pip-version-check
 JOBS ?= 3
+INSTALLED := $(CURDIR)/build/installed
+# What a bench starts is the installed Muster; the bench itself is of this folder.
+BENCH_PYTHON := PYTHONPATH=$(INSTALLED) .venv/bin/python
+# The rooms whose modules are compiled in the wheel, and the service that is made of them.
+COMPILED := tests/house/test_compiled.py tests/decide tests/ledger tests/opa tests/replay tests/service
 export MUSTER_HOME ?= $(CURDIR)/.muster
 unexport PYTHONDONTWRITEBYTECODE  # Muster is started a thousand times by the tests: compiled once
 
@@ -9,8 +15,16 @@ help: ## this list
 
 .venv: pyproject.toml ## the environment, with .venv/bin/muster
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(PIP) install --editable '.[dev]'
 	@touch .venv
+
+wheel: .venv ## what to install where Muster serves: build/wheel/muster-*.whl, compiled where there is a C compiler
+	@rm -rf build/wheel build/lib.* build/bdist.*
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir build/wheel .
+
+installed: wheel
+	@rm -rf build/installed
+	@$(PIP) install --no-deps --no-index --target build/installed build/wheel/muster-*.whl
 
 run: .venv ## set everything up and serve on http://127.0.0.1:8080
 	@exec .venv/bin/muster serve --demo
@@ -18,10 +32,12 @@ run: .venv ## set everything up and serve on http://127.0.0.1:8080
 demo: .venv ## drive the running service through the whole story
 	@.venv/bin/python -m tests.demo.drive
 
-test: .venv ## set up what the tests need, and run them all: JOBS files at a time (3), then what measures time, alone
+test: .venv installed ## set up what the tests need, and run them all: JOBS files at a time (3), then what measures time, alone
 	@tests/need.sh
 	@.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone"
 	@.venv/bin/pytest -q -m alone $$(grep -rlE 'mark\.alone' --include='test_*.py' tests)
+	@echo "and what decides and records, once more as the wheel has it" >&2
+	@PYTHONPATH=$(INSTALLED):$(CURDIR) .venv/bin/python -P -m pytest -q -n $(JOBS) --dist loadfile --import-mode importlib -m "not alone" $(COMPILED)
 
 check: .venv ## format, lint, types, rules, content
 	.venv/bin/ruff format --check .
@@ -41,16 +57,22 @@ fuzz: .venv ## 100,000 asks of gateways, each a good one changed in one place (t
 bench-ledger: .venv ## measure the ledger at 10 million entries (11 GB in build/); BENCH="--entries 1000000" for less
 	@.venv/bin/python -m benchmarks.ledger $(BENCH)
 
-bench: .venv ## decisions beside OPA alone and Cerbos, on one core (10 minutes); BENCH="--quick" for less, "--write" for docs
-	@.venv/bin/python -m benchmarks.hot $(BENCH)
+bench: installed ## decisions beside OPA alone and Cerbos, on one core (10 minutes); BENCH="--quick" for less, "--write" for docs
+	@$(BENCH_PYTHON) -m benchmarks.hot $(BENCH)
 
-bench-scale: .venv ## decisions at 10 thousand to 10 million entries, and a million people (15 GB in build/, half an hour)
-	@.venv/bin/python -m benchmarks.scale $(BENCH)
+bench-scale: installed ## decisions at 10 thousand to 10 million entries, and a million people (15 GB in build/, half an hour)
+	@$(BENCH_PYTHON) -m benchmarks.scale $(BENCH)
 
-bench-gateway: .venv ## what each gateway takes longer when it asks Muster (installs the gateways; ten minutes)
-	@.venv/bin/python -m benchmarks.gateway $(BENCH)
+bench-gateway: installed ## what each gateway takes longer when it asks Muster (installs the gateways; ten minutes)
+	@$(BENCH_PYTHON) -m benchmarks.gateway $(BENCH)
 
-soak: .venv ## ten minutes at 80 % of capacity, then twice the capacity; BENCH="--minutes 1" for less
-	@.venv/bin/python -m benchmarks.soak $(BENCH)
+soak: installed ## ten minutes at 80 % of capacity, then twice the capacity; BENCH="--minutes 1" for less
+	@$(BENCH_PYTHON) -m benchmarks.soak $(BENCH)
 
-.PHONY: help run demo test check fmt fuzz bench-ledger bench bench-scale bench-gateway soak
+bench-profile: installed ## where the microseconds of one decision go; BENCH="--write" for docs
+	@$(BENCH_PYTHON) -m benchmarks.profile $(BENCH)
+
+bench-stages: installed ## Python's part of a cold decision, in CPU time: for a busy machine, too
+	@PYTHONPATH=$(INSTALLED):$(CURDIR) .venv/bin/python -P -m benchmarks.stages $(BENCH)
+
+.PHONY: help wheel installed run demo test check fmt fuzz bench-ledger bench bench-scale bench-gateway bench-profile bench-stages soak

@@ -17,7 +17,7 @@ from benchmarks import load, machine, processes
 from benchmarks.load import Generator
 from benchmarks.machine import Refused
 from benchmarks.processes import Server
-from benchmarks.servers import ROOT, Muster, start_muster
+from benchmarks.servers import ROOT, Muster, built, start_muster
 from benchmarks.table import Report, number, progress, say
 from ledger.canonical import JSON
 
@@ -95,6 +95,7 @@ def _run(
 ) -> tuple[Bench, dict[str, str]]:
     cores, core = processes.cores(options.workers)
     facts = machine.facts(folder) | {"fdatasync": f"{number(machine.syncs_a_second(folder, 1.0))} a second, 4 KB each"}
+    facts["Muster"] = built()
     facts["pinned"] = f"servers to core {cores}, the load generator to core {core}"
     if core in cores.split(","):
         facts["pinned"] += " (there are not enough cores: they share one)"

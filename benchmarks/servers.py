@@ -37,6 +37,15 @@ def opa_binary() -> str:
     return done.stdout.strip()
 
 
+def built() -> str:
+    """How the Muster that is measured was made: `make` has it installed from its wheel."""
+    where = [sys.executable, "-P", "-c", "import ledger.canonical as found; print(found.__file__)"]
+    found = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
+    if found == str(ROOT / "ledger" / "canonical.py"):
+        return "as it lies here, not compiled"
+    return f"installed from its wheel, {'not ' if found.endswith('.py') else ''}compiled"
+
+
 def environment(home: Path, listen: str) -> dict[str, str]:
     """Of every `muster` command: this home, and nothing of the caller's own settings."""
     ours = ("MUSTER_", "PYTHONDONTWRITEBYTECODE")  # an installed Muster is compiled, and not anew at each start

@@ -7,31 +7,18 @@ spelled, NaN and infinities, lone surrogates, other types than JSON's, more than
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, TypeAlias, Union, cast
+from typing import Final, TypeAlias, Union
 
 import orjson
 import rfc8785
 
+from ledger.encoded import Encoded
 from ledger.errors import CanonicalError
 
 JSON: TypeAlias = Union[dict[str, "JSON"], list["JSON"], str, int, float, bool, None]  # noqa: UP007  recursive
 
 MAX_SAFE: Final = 2**53 - 1
 _MAX_DEPTH: Final = 128
-
-
-class Encoded(bytes):
-    """What `encode` has made of a value: wherever that stands in another value, these bytes are taken for it."""
-
-    __slots__ = ()
-
-    def value(self) -> JSON:
-        """What they say."""
-        return cast(JSON, orjson.loads(bytes(self)))
-
-    def part(self) -> JSON:
-        """As a part of a value that is to be encoded, and is good for nothing else."""
-        return cast(JSON, self)
 
 
 _LEAVES: Final = frozenset({str, bool, type(None), Encoded})

@@ -179,7 +179,7 @@ def _walk(value: object, pointer: str, depth: int, limits: _Limits) -> None:
 def _check_string(text: str, pointer: str, limits: _Limits, what: str) -> None:
     if len(text) > limits.string:
         raise StrictError(pointer, f"{what} of more than {limits.string} characters")
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any(0xD800 <= ord(character) <= 0xDFFF for character in text):
         raise StrictError(pointer, f"{what} with a lone surrogate")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ledger import canonical
-from ledger.canonical import Encoded
+from ledger.encoded import Encoded
 from ledger.model import JSON, Person
 
 PrincipalType = Literal["user", "system"]

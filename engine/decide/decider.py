@@ -22,8 +22,8 @@ from engine.errors import Undecided
 from engine.observing import stages as at
 from engine.opa.errors import CouldNotDecide
 from engine.runtime import Active, Runtime
-from ledger import canonical
 from ledger.cache import Cache
+from ledger.encoded import Encoded
 from ledger.errors import Stale
 from ledger.ids import uuid7
 from ledger.model import JSON, Append, Draft, Person
@@ -288,7 +288,7 @@ class Decider:
             opa=self.runtime.opa,
             capabilities=question.active.capabilities,
             entrypoint=question.entrypoint,
-            input=canonical.Encoded(question.body).part(),
+            input=Encoded(question.body),
             reads=reads,
             result=result,
         )

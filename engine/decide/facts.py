@@ -12,6 +12,7 @@ from engine.decide.inputs import Asserted
 from engine.decide.request import Request
 from ledger import canonical
 from ledger.cache import Cache
+from ledger.encoded import Encoded
 from ledger.model import JSON, Person, unknown_object
 from ledger.store import States
 
@@ -118,7 +119,7 @@ def _own(reader: States, tenant: str, gate: GateInfo | None, person: JSON | None
 
     def make() -> dict[str, JSON]:
         facts = inputs.facts_of_person(gate, person)
-        return {part: canonical.Encoded(canonical.encode(value)).part() for part, value in facts.items()}
+        return {part: Encoded(canonical.encode(value)).part() for part, value in facts.items()}
 
     if gate is None or not isinstance(person, dict) or not isinstance(reader, Cache):
         return make()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from engine.access.caller import Caller
 from engine.opa.binary import OpaBinary
 from ledger import canonical
+from ledger.encoded import Encoded
 from ledger.model import JSON
 from ledger.reduce import REDUCER
 
@@ -26,14 +27,14 @@ class Evaluated(NamedTuple):
     opa: OpaBinary
     capabilities: str
     entrypoint: str
-    input: JSON
+    input: JSON | Encoded
     reads: tuple[tuple[str, int], ...]
     result: JSON
 
     def payload(self) -> dict[str, JSON]:
         """The part of an entry that replay works on."""
         return {
-            "input": self.input,
+            "input": self.input.part() if isinstance(self.input, Encoded) else self.input,
             "reads": [[name, version] for name, version in self.reads],
             "revision": self.revision,
             "entrypoint": self.entrypoint,

@@ -37,7 +37,8 @@ class Child:
         self._answer: asyncio.Future[None] = self._loop.create_future()
         self._said = b""
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), sys.executable, "-m", module],
+            # -P: of this Muster, and not of one that happens to lie in the folder where it is started.
+            [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=inherited(**environment),

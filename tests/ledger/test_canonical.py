@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ledger import canonical
 from ledger.canonical import MAX_SAFE
+from ledger.encoded import Encoded
 from ledger.errors import CanonicalError
 
 _SCALARS = st.none() | st.booleans() | st.integers(-MAX_SAFE, MAX_SAFE) | st.text()
@@ -119,7 +120,7 @@ def test_depth_has_an_end() -> None:
 @given(_documents(_SCALARS | _FLOATS), _documents(_SCALARS))
 def test_what_was_encoded_before_is_taken_as_it_is(inner: object, beside: object) -> None:
     """A part that is given as its bytes makes the same bytes as the part itself, by either path."""
-    made = canonical.Encoded(canonical.encode(inner))
+    made = Encoded(canonical.encode(inner))
     whole = {"a": made.part(), "b": [beside, made.part()]}
     expected = canonical.encode_slowly({"a": inner, "b": [beside, inner]})
     assert canonical.encode(whole) == canonical.encode_slowly(whole) == expected

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from engine.access.caller import Caller, Principal
 from engine.decide.record import lease_key, leased_payload
+from ledger import canonical
 from ledger.ids import uuid7
 from ledger.model import JSON, Append, Draft, Entry, Person
 from ledger.sqlite import SqliteLedger
@@ -35,7 +38,7 @@ class Leaser:
         return str(self.entry(entry_id).value.get("leans_on", entry_id))
 
     def payload(self, first_id: str, **changed: JSON) -> dict[str, Any]:
-        """The payload of a decision leased from a whole one now; `changed` bends it."""
+        """The payload of a decision leased from a whole one now, as it is read from the log; `changed` bends it."""
         first_id = self.whole(first_id)
         value: dict[str, Any] = self.entry(first_id).value
         named = value["caller"]
@@ -53,7 +56,8 @@ class Leaser:
             request_id="leased",
             dropped=("/context/colour",),
         )
-        return right | changed
+        told: dict[str, Any] = orjson.loads(canonical.encode(right | changed))
+        return told
 
     def lease(self, first_id: str) -> str:
         """A leased decision with all that its append is checked by; its ID."""
