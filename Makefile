@@ -6,7 +6,8 @@ INSTALLED := $(CURDIR)/build/installed
 # What a bench starts is the installed Muster; the bench itself is of this folder.
 BENCH_PYTHON := PYTHONPATH=$(INSTALLED) .venv/bin/python
 # The rooms whose modules are compiled in the wheel, and the service that is made of them.
-COMPILED := tests/house/test_compiled.py tests/decide tests/ledger tests/opa tests/replay tests/service
+COMPILED := tests/house/test_compiled.py tests/serving/test_cycle.py tests/serving/test_killed_parts.py \
+	tests/serving/test_like_uvicorn.py $(addprefix tests/,access decide ledger observing opa replay service)
 export MUSTER_HOME ?= $(CURDIR)/.muster
 unexport PYTHONDONTWRITEBYTECODE  # Muster is started a thousand times by the tests: compiled once
 
@@ -37,7 +38,7 @@ test: .venv installed ## set up what the tests need, and run them all: JOBS file
 	@.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone"
 	@.venv/bin/pytest -q -m alone $$(grep -rlE 'mark\.alone' --include='test_*.py' tests)
 	@echo "and what decides and records, once more as the wheel has it" >&2
-	@PYTHONPATH=$(INSTALLED):$(CURDIR) .venv/bin/python -P -m pytest -q -n $(JOBS) --dist loadfile --import-mode importlib -m "not alone" $(COMPILED)
+	@PYTHONPATH=$(INSTALLED):$(CURDIR) .venv/bin/python -P -m pytest -q -n $(JOBS) --dist loadfile --import-mode importlib -m "not alone and not within" $(COMPILED)
 
 check: .venv ## format, lint, types, rules, content
 	.venv/bin/ruff format --check .

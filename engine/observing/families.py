@@ -167,12 +167,14 @@ class Counter:
         return place
 
 
-@dataclass(frozen=True, slots=True)
 class Count:
     """One count."""
 
-    cells: memoryview[int]
-    place: int
+    __slots__ = ("cells", "place")  # no dataclass: mypyc takes the type of `cells` for a class of its own
+
+    def __init__(self, cells: memoryview[int], place: int) -> None:
+        self.cells = cells
+        self.place = place
 
     def inc(self, by: int = 1) -> None:
         """Add to it."""

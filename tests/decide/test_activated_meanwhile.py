@@ -101,6 +101,7 @@ async def _leased(decider: Decider, runtime: _Runtime) -> object:
     return await decider.again(lease, (), _asking(permit=runtime.permit))
 
 
+@pytest.mark.within
 @pytest.mark.parametrize("answer", [_evaluated, _leased])
 @pytest.mark.parametrize(("kept", "lent"), [("a", "2026-11-26T12:00:05.000Z"), ("b", None)])
 def test_an_answer_is_kept_as_its_own_revision_says(

@@ -196,11 +196,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _calls(folder: Path) -> list[Call]:
+def _calls(folder: Path, life: Callable[[Path, Steps, Tell], None] = live) -> list[Call]:
     """The calls of a life in which nothing fails."""
     folder.mkdir()
     steps, told = Steps(folder / "ledger.db"), _Told()
-    live(steps.path, steps, told.hear)
+    life(steps.path, steps, told.hear)
     assert told.refused == {"stale": "Stale"}
     assert _wrong(steps.path, told, cut=False) == []
     shutil.rmtree(folder)
@@ -296,5 +296,5 @@ def test_an_answer_before_the_commit_is_found(folder: Path, fault: Fault) -> Non
 
 def test_an_answer_before_the_sync_is_found(folder: Path) -> None:
     """A store that does not wait for its syncs is caught where power is cut."""
-    lives = _lives(folder, "cut", _calls(folder / "0"), _unsynced_life)
+    lives = _lives(folder, "cut", _calls(folder / "0", _unsynced_life), _unsynced_life)
     assert any(_LOST in sentence for _, _, wrong in lives for sentence in wrong)

@@ -193,6 +193,7 @@ def test_a_batch_is_bounded_in_bytes() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.within
 def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound a question is refused at once, and those before it are answered."""
     monkeypatch.setattr(batch, "_UNANSWERED", 12)
@@ -250,6 +251,7 @@ def test_what_is_no_items_fault_is_not_repeated(cause: Cause) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.within
 def test_a_quarantined_caller_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Questions of a quarantined caller go two at a time, a bounded number wait, and others do not notice."""
     monkeypatch.setattr(batch, "_QUARANTINED_A_CALLER", 6)
@@ -271,6 +273,7 @@ def test_a_quarantined_caller_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
     asyncio.run(main())
 
 
+@pytest.mark.within
 def test_quarantine_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time a caller's questions go with the others again."""
     monkeypatch.setattr(batch, "_QUARANTINE_SECONDS", 0.0)
@@ -322,6 +325,7 @@ def test_closing_tells_everybody() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.within
 def test_counting_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many callers fail, only so many have a counter of their own."""
     monkeypatch.setattr(batch, "_CALLERS_COUNTED", 3)

@@ -200,6 +200,7 @@ def test_many_who_ask_the_same_at_once_are_evaluated_once(
     asyncio.run(run())
 
 
+@pytest.mark.within
 def test_a_fact_that_moves_meanwhile_is_asked_about_once_more(
     template: tuple[Path, str], tmp_path: Path, opa_binary: OpaBinary, monkeypatch: pytest.MonkeyPatch
 ) -> None:

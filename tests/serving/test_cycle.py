@@ -384,6 +384,7 @@ def test_what_is_no_http_gets_between_no_answer() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.within
 def test_nothing_is_left_for_the_collector(caplog: pytest.LogCaptureFixture) -> None:
     """A request goes with the next one, a connection with its end: the cycles that they are in are opened by hand."""
     caplog.set_level(logging.CRITICAL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -35,8 +36,14 @@ def started(service: Service, folder: Path, broken: set[int]) -> subprocess.Pope
     """A service of two workers, of whom some can never load the application behind the decisions."""
     (folder / "starter.py").write_text(STARTER)
     (folder / "halved.py").write_text(HALVED.format(broken=broken))
-    command = [sys.executable, "starter.py"]
-    return subprocess.Popen(command, env=service.env, cwd=folder, stderr=subprocess.PIPE, text=True)
+    path = os.pathsep.join(filter(None, (str(folder), service.env.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "starter.py"],
+        env=service.env | {"PYTHONPATH": path},
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def live(lives: Lives, name: str, seconds: float) -> None:
@@ -135,3 +142,18 @@ def test_while_one_serves_the_other_is_tried_again(new_service: Callable[[], Ser
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_no_other_muster_is_started(new_service: Callable[[], Service], tmp_path: Path) -> None:
+    """Than the one that starts: not one that lies where it is started."""
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "__init__.py").write_text("raise SystemExit('of the wrong folder')")
+    command = [str(Path(sys.executable).with_name("muster")), "serve", "--workers", "2"]
+    process = subprocess.Popen(command, env=new_service().env, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        assert "listening" in process.stderr.readline()
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert "wrong folder" not in said
