@@ -33,8 +33,9 @@ run: .venv ## set everything up and serve on http://127.0.0.1:8080
 demo: .venv ## drive the running service through the whole story
 	@.venv/bin/python -m tests.demo.drive
 
-test: .venv installed ## set up what the tests need, and run them all: JOBS files at a time (3), then what measures time, alone
+test: .venv ## set up what the tests need, and run them all: JOBS files at a time (3), then what measures time, alone, then what decides, as installed
 	@tests/need.sh
+	@$(MAKE) --no-print-directory installed
 	@.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone"
 	@.venv/bin/pytest -q -m alone $$(grep -rlE 'mark\.alone' --include='test_*.py' tests)
 	@echo "and what decides and records, once more as the wheel has it" >&2

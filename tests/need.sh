@@ -1,9 +1,12 @@
 #!/bin/sh
-# Installs what the tests use from outside Python: strace, Chromium, an OPA where there is none, other people's log tools
-# and gateways. Says what it does.
+# Installs what the tests use from outside Python: strace, a C compiler for the wheel, Chromium, an OPA where there is
+# none, other people's log tools and gateways. Says what it does.
 set -eu
 missing=
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
+ours() { .venv/bin/python -c "from sysconfig import *; print($1)"; }
+command -v "$(ours 'get_config_var("CC").split()[0]')" >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+test -e "$(ours 'get_path("include")')/Python.h" || missing="$missing python3-dev"
 command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 if [ -n "$missing" ]; then
