@@ -81,7 +81,7 @@ def parse_header(data: bytes) -> Header:
     if value.keys() != {"id", "at", "kind", "tenant", "tag", "commitment"}:
         raise Malformed("the header has other fields than the format's")
     tag = value.pop("tag")
-    if not all(isinstance(text, str) for text in value.values()):
+    if not all(isinstance(text, str) for text in value.values()) or not (tag is None or isinstance(tag, str)):
         raise Malformed("a header field is not a string")
     header = Header(tag=tag, **value)
     if not ids.is_uuid7(header.id) or not instants.is_instant(header.at):

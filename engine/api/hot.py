@@ -102,32 +102,39 @@ class HotLane:
             return
         stages, messages = Stages(), list[Message]()
         request_id = request_id_of(scope)
+        answer, status, headers = b"", 0, _JSON
+        fault: Exception | None = None
         try:
             body = await _whole(receive, messages, limit)
             call = self._read(scope["headers"], body, request_id, stages)
             answer, status, headers = await lane(call), 200, _JSON
         except _Odd:
-            await self._app(scope, _replayed(messages, receive), send)
-            return
+            pass
         except (MusterError, LedgerError) as error:
             response = problems.of(error if isinstance(error, MusterError) else Unavailable(str(error)))
             answer, status, headers = bytes(response.body), response.status_code, response.raw_headers
-        except Exception as error:  # a mistake of ours: the caller gets a document all the same
-            response = problems.fault(error)
-            await _send(send, response.status_code, response.raw_headers, bytes(response.body), request_id)
-            raise  # for the log
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, raised below: the caller gets a document all the same
+            fault, response = error, problems.fault(error)
+            answer, status, headers = bytes(response.body), response.status_code, response.raw_headers
+        if not status:
+            await self._app(scope, _replayed(messages, receive), send)
+            return
         await _send(send, status, headers, answer, request_id)
+        if fault is not None:
+            raise fault  # for the log
 
     async def _ask(self, scope: Scope, send: Send) -> None:
         """A gateway's ask: whatever the method and the path, and without the body, which may never come."""
         request_id = request_id_of(scope)
+        fault: Exception | None = None
         try:
             answer = await self._gateways.http(scope, request_id)
-        except Exception:  # a mistake of ours is no answer of the gate
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, raised below, is no answer of the gate
+            fault = error
             answer = answers.undecided(None, "fault", "not answered, because of a fault of this service")
-            await self._told(scope, send, answer, request_id)
-            raise  # for the log
         await self._told(scope, send, answer, request_id)
+        if fault is not None:
+            raise fault  # for the log
 
     async def _told(self, scope: Scope, send: Send, answer: Answer, request_id: str) -> None:
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]

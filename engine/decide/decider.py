@@ -88,15 +88,18 @@ class Decider:
             valid_until=lease.until,
         )
         asking.stages.mark(at.LEASE)
+        moved: str | None = None
         try:
             (receipt,) = await self.runtime.append(append)
         except Stale as exc:
-            self.leases.drop(lease)
-            asking.leases.append("stale")
-            await self._moved(exc, asking)
-            return None
+            moved = exc.what
         finally:
             asking.stages.mark(at.COMMIT)
+        if moved is not None:
+            self.leases.drop(lease)
+            asking.leases.append("stale")
+            await self._moved(moved, asking)
+            return None
         return Decided(
             decision_id=receipt.id,
             index=receipt.index,
@@ -209,13 +212,16 @@ class Decider:
         asking.lent_until = _lent(question.active, question.action, result, now, asking)
         append = self._append(question, asking, result, failure)
         stages.mark(at.RECORD)
+        moved: str | None = None
         try:
             (receipt,) = await self.runtime.append(append)
         except Stale as exc:
-            await self._moved(exc, asking)
-            return None
+            moved = exc.what
         finally:
             stages.mark(at.COMMIT)
+        if moved is not None:
+            await self._moved(moved, asking)
+            return None
         if failure is not None:
             raise Undecided(failure.cause, failure.detail, receipt.id) from failure
         assert result is not None
@@ -249,13 +255,13 @@ class Decider:
         self.leases.grant(lease)
         return lease
 
-    async def _moved(self, stale: Stale, asking: Asking) -> None:
+    async def _moved(self, what: str, asking: Asking) -> None:
         """Look anew at what has moved, whoever of the workers moved it, before the question is put again."""
         caller = asking.caller
-        self.facts.forget(caller.tenant, stale.what)
-        if stale.what == "revision":
+        self.facts.forget(caller.tenant, what)
+        if what == "revision":
             await self.runtime.caught_up(caller.tenant)
-        if any(stale.what == name for name, _ in caller.seen):
+        if any(what == name for name, _ in caller.seen):
             asking.caller = asking.again()
 
     async def _evaluate(self, question: Question, asking: Asking) -> JSON:

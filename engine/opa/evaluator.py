@@ -63,12 +63,15 @@ class Evaluator:
         if folder is None:
             folder = self._made = Path(tempfile.mkdtemp(prefix="muster-opa-", dir="/tmp"))
         self._watch = Watch(self._served, self.revision, folder)
+        failed: BaseException | None = None
         try:
             process.check_runtime(folder)
             await self._watch.start()
-        except BaseException:
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            failed = exc
+        if failed is not None:
             await self.stop()
-            raise
+            raise failed
 
     async def stop(self) -> None:
         """End OPA and leave nothing behind; what still waits gets `opa-down`. May be called twice."""

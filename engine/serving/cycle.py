@@ -85,16 +85,18 @@ class Cycle:
     async def run(self, app: ASGIApp) -> None:
         """Have the request answered. What the application fails at is told to the log; the client gets 500, or what has
         begun is cut off."""
-        connection = self._connection
+        connection, failed = self._connection, False
         try:
-            await app(self._scope, self.receive, self.send)
-        except BaseException:
-            connection.logger.exception("Exception in ASGI application\n")
-            await self._fail()
-        else:
-            if not self.response_complete and not self.disconnected:
+            try:
+                await app(self._scope, self.receive, self.send)
+            except BaseException:
+                connection.logger.exception("Exception in ASGI application\n")
+                failed = True
+            if not failed and not self.response_complete and not self.disconnected:
                 what = "completing" if self._started else "starting"
                 connection.logger.error("ASGI callable returned without %s response.", what)
+                failed = True
+            if failed:
                 await self._fail()
         finally:
             task = asyncio.current_task()
