@@ -71,7 +71,7 @@ def test_ids_are_uuids_of_version_seven() -> None:
         assert not ids.is_uuid7(other)
 
 
-def _header(**changes: str | None) -> bytes:
+def _header(**changes: object) -> bytes:
     fields: dict[str, object] = {
         "v": 1,
         "id": "01a20880-0000-7000-8000-000000000000",
@@ -108,6 +108,8 @@ def test_a_header_has_these_bytes() -> None:
         _header(more="x"),
         _header(tag="A" * 32),
         _header(tag="0" * 31),
+        _header(tag=5),
+        _header(tag=["0" * 32]),
         _header(at="2026-11-23T12:00:00Z"),
         _header(id="x"),
         _header(kind=None),
