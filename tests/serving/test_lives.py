@@ -152,7 +152,7 @@ def test_no_other_muster_is_started(new_service: Callable[[], Service], tmp_path
     process = subprocess.Popen(command, env=new_service().env, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
-        assert "listening" in process.stderr.readline()
+        assert any("listening" in line for line in process.stderr)
     finally:
         process.terminate()
         _, said = process.communicate(timeout=60)
