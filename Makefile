@@ -20,7 +20,7 @@ help: ## this list
 	@touch .venv
 
 wheel: .venv ## what to install where Muster serves: build/wheel/muster-*.whl, compiled where there is a C compiler
-	@rm -rf build/wheel build/lib.* build/bdist.*
+	@rm -rf build/wheel build/lib build/lib.* build/bdist.*
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir build/wheel .
 
 installed: wheel

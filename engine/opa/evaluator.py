@@ -67,7 +67,7 @@ class Evaluator:
         try:
             process.check_runtime(folder)
             await self._watch.start()
-        except BaseException as exc:  # noqa: BLE001 - raised below
+        except BaseException as exc:  # noqa: BLE001 - raised below: see setup.py
             failed = exc
         if failed is not None:
             await self.stop()
