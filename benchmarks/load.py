@@ -24,7 +24,10 @@ OR_REFUSED: Final = frozenset({"200", "503"})
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of a run, or of a window of it: `rate` answers of status 200 a second, latencies in ms."""
+    """What came of a run, or of a window of it: `rate` answers of status 200 a second, latencies in ms.
+
+    Those of the answered count from when they were due, at a fixed rate; `served` and `refused` from when it was sent.
+    """
 
     requests: int
     seconds: float
@@ -34,6 +37,8 @@ class Found:
     p99: float
     p999: float
     worst: float
+    served_p50: float
+    served_p99: float
     refused_p50: float
     refused_p99: float
     statuses: dict[str, int]
@@ -138,7 +143,7 @@ def _reported(command: Sequence[str], told: Callable[[Found], None] | None) -> F
 
 def found(report: dict[str, Any]) -> Found:
     """A report of the generator."""
-    latency, refused = report["latency"], report["refused"]
+    latency, served, refused = report["latency"], report["served"], report["refused"]
     return Found(
         requests=report["requests"],
         seconds=report["seconds"],
@@ -148,6 +153,8 @@ def found(report: dict[str, Any]) -> Found:
         p99=latency["p99_ms"],
         p999=latency["p999_ms"],
         worst=latency["max_ms"],
+        served_p50=served["p50_ms"],
+        served_p99=served["p99_ms"],
         refused_p50=refused["p50_ms"],
         refused_p99=refused["p99_ms"],
         statuses=report["statuses"],

@@ -184,6 +184,8 @@ def _overloaded(soak: Soak, capacity: float, seconds: float, connections: int) -
     add("  refused with 503", "a second", [found.refused / found.seconds])
     add("  median of a refusal", "ms", [found.refused_p50])
     add("  p99 of a refusal", "ms", [found.refused_p99])
+    add("  median of the answered, from when it was sent", "ms", [found.served_p50])
+    add("  p99 of the answered, from when it was sent", "ms", [found.served_p99])
     add("  median of the answered, from when it was due", "ms", [found.p50])
     add("  p99 of the answered, from when it was due", "ms", [found.p99])
     add("  asked behind its time, at most", "ms", [found.late_ms])

@@ -199,6 +199,7 @@ func (r *run) note(what *request, due, sent, now time.Time, status, length int, 
 	switch {
 	case status == 200 && bytes.Contains(body, what.expected):
 		counts.answered.add(int64(now.Sub(due)))
+		counts.served.add(int64(now.Sub(sent)))
 	case status == 200:
 		counts.wrong++
 		counts.fails(fmt.Sprintf("no %s in %s", what.expected, body))

@@ -8,6 +8,7 @@ import (
 // What came of a time: counted while it goes, told as JSON when it is over.
 type counts struct {
 	answered histogram // status 200, from the scheduled (open loop) or the sent instant (closed loop)
+	served   histogram // the same, from the sent instant
 	refused  histogram // status 503, from the sent instant
 	statuses map[int]uint64
 	wrong    uint64
@@ -23,6 +24,7 @@ type report struct {
 	Requests uint64            `json:"requests"`
 	Rate     float64           `json:"rate"`
 	Latency  latency           `json:"latency"`
+	Served   latency           `json:"served"`
 	Refused  latency           `json:"refused"`
 	Statuses map[string]uint64 `json:"statuses"`
 	Wrong    uint64            `json:"wrong"`
@@ -39,6 +41,7 @@ func newCounts() *counts { return &counts{statuses: map[int]uint64{}} }
 
 func (c *counts) merge(other *counts) {
 	c.answered.merge(&other.answered)
+	c.served.merge(&other.served)
 	c.refused.merge(&other.refused)
 	for status, count := range other.statuses {
 		c.statuses[status] += count
@@ -62,8 +65,9 @@ func (c *counts) fails(what string) {
 func (c *counts) described(seconds float64) report {
 	found := report{
 		Seconds: seconds, Requests: c.answered.total, Rate: float64(c.answered.total) / seconds,
-		Latency: c.answered.described(), Refused: c.refused.described(), Statuses: map[string]uint64{},
-		Wrong: c.wrong, Errors: c.errors, Late: float64(c.late) / 1e6, Sent: c.sent, Received: c.received,
+		Latency: c.answered.described(), Served: c.served.described(), Refused: c.refused.described(),
+		Statuses: map[string]uint64{},
+		Wrong:    c.wrong, Errors: c.errors, Late: float64(c.late) / 1e6, Sent: c.sent, Received: c.received,
 		First: c.first,
 	}
 	for status, count := range c.statuses {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from engine.access.caller import Caller
 from engine.api.services import Services
@@ -19,6 +19,8 @@ from engine.errors import Overloaded, TooMany, Undecided
 from engine.observing import stages as at
 from engine.observing.traces import Parent
 from ledger.model import Person
+
+NO_ROOM: Final = "more decisions wait than can be made soon: send it again"
 
 
 class Told(NamedTuple):
@@ -89,7 +91,7 @@ class Room:
             if not admission.enter(now):
                 self.__exit__()
                 self._found.metrics.refuse("overload")
-                raise Overloaded("more decisions wait than can be made soon: send it again")
+                raise Overloaded(NO_ROOM)
             self._entered += 1
 
     def __exit__(self, *_exc: object) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,14 +15,16 @@ from ledger.ids import uuid7
 
 BODY_LIMIT = 64 * 1024
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+"""As ASGI has them, names in lower case."""
 _REQUEST_ID = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 
 
-def request_id_of(scope: Scope) -> str:
+def request_id_of(headers: Headers) -> str:
     """The request's ID: the caller's, where it sends a usable one."""
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"x-request-id":
-            given: str = value.decode("latin-1")
+            given = value.decode("latin-1")
             return given if _REQUEST_ID.fullmatch(given) else uuid7()
     return uuid7()
 
@@ -37,7 +40,7 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = request_id_of(scope)
+        request_id = request_id_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def answer(message: Any) -> None:

@@ -7,7 +7,7 @@ mistake. What a question goes through once it is read is the same in both (`engi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -20,12 +20,13 @@ from engine.adapters.gateway import answers
 from engine.adapters.gateway.answers import Answer
 from engine.adapters.gateway.asks import PREFIX
 from engine.api import deciding, evaluating, health, problems
-from engine.api.envelope import BODY_LIMIT, request_id_of
+from engine.api.envelope import BODY_LIMIT, Headers, request_id_of
 from engine.api.gateway import Gateways
+from engine.api.refusal import Refusal, refusal
 from engine.api.services import OPERATOR_SCOPE, Services, authenticated
 from engine.decide.asking import Asking, Decided
 from engine.decide.request import Entity, Request
-from engine.errors import MusterError, Unavailable
+from engine.errors import MusterError, Overloaded, Unavailable
 from engine.observing import stages as at
 from engine.observing.stages import Stages
 from engine.observing.traces import Parent, parent_of
@@ -34,7 +35,6 @@ from ledger.errors import LedgerError, StrictError
 from ledger.model import JSON
 
 _LONGEST_NAME: Final = 1024
-_Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 _Lane: TypeAlias = Callable[["_Call"], Awaitable[bytes]]
 """Answers 200 with these bytes of JSON, or raises: _Odd for what is for the application behind."""
 
@@ -86,22 +86,30 @@ class HotLane:
             EVALUATIONS.encode(): (_evaluations, evaluating.BATCH_LIMIT),
         }
 
+        self._no_room, self._no_room_for_gateways = _no_room(found), _no_room_for_gateways(found)
+
+    def refusal(self, method: bytes, target: bytes) -> Refusal | None:
+        """What is answered to a request for a decision where there is no room for it; None for any other request."""
+        if method == b"POST" and target in self._lanes:
+            return self._no_room
+        return self._no_room_for_gateways if _asks(target) else None
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
         path: bytes = scope.get("raw_path") or b""
-        if path.startswith(PREFIX) and path[len(PREFIX) : len(PREFIX) + 1] in (b"", b"/", b"*", b"?", b"#"):
+        if _asks(path):
             await self._ask(scope, send)
             return
         if path in _HEALTH and scope["method"] == "GET" and not scope["query_string"]:
             said = _HEALTH[path](self._found)
-            await _send(send, said.status_code, said.raw_headers, bytes(said.body), request_id_of(scope))
+            await _send(send, said.status_code, said.raw_headers, bytes(said.body), request_id_of(scope["headers"]))
             return
         lane, limit = self._lanes.get(path, (None, 0))
         if lane is None or scope["method"] != "POST" or scope["query_string"] or OPERATOR_SCOPE in scope:
             await self._app(scope, receive, send)
             return
         stages, messages = Stages(), list[Message]()
-        request_id = request_id_of(scope)
+        request_id = request_id_of(scope["headers"])
         answer, status, headers = b"", 0, _JSON
         fault: Exception | None = None
         try:
@@ -125,7 +133,7 @@ class HotLane:
 
     async def _ask(self, scope: Scope, send: Send) -> None:
         """A gateway's ask: whatever the method and the path, and without the body, which may never come."""
-        request_id = request_id_of(scope)
+        request_id = request_id_of(scope["headers"])
         fault: Exception | None = None
         try:
             answer = await self._gateways.http(scope, request_id)
@@ -137,12 +145,12 @@ class HotLane:
             raise fault  # for the log
 
     async def _told(self, scope: Scope, send: Send, answer: Answer, request_id: str) -> None:
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+        headers = _encoded(answer)
         if any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in scope["headers"]):
             headers.append((b"connection", b"close"))  # what comes next here would be taken for the body
         await _send(send, answer.status, headers, answer.body, request_id)
 
-    def _read(self, headers: _Headers, body: bytes, request_id: str, stages: Stages) -> _Call:
+    def _read(self, headers: Headers, body: bytes, request_id: str, stages: Stages) -> _Call:
         token = kind = origin = traceparent = tracestate = None
         for name, value in headers:
             if name == b"authorization":
@@ -301,6 +309,30 @@ def _replayed(messages: list[Message], receive: Receive) -> Receive:
         return await receive()
 
     return again
+
+
+def _asks(path: bytes) -> bool:
+    """Whether a gateway asks there."""
+    return path.startswith(PREFIX) and path[len(PREFIX) : len(PREFIX) + 1] in (b"", b"/", b"*", b"?", b"#")
+
+
+def _no_room(found: Services) -> Refusal:
+    answer = problems.of(Overloaded(deciding.NO_ROOM))
+    return refusal(answer.raw_headers, bytes(answer.body), lambda: found.metrics.refuse("overload"), after_body=True)
+
+
+def _no_room_for_gateways(found: Services) -> Refusal:
+    answer = answers.undecided(None, "overloaded", deciding.NO_ROOM)
+
+    def told() -> None:
+        found.metrics.refuse("overload")
+        found.metrics.asked("", "", "", answer.outcome, answer.cause)
+
+    return refusal(_encoded(answer), answer.body, told, after_body=False)
+
+
+def _encoded(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
 
 
 _HEALTH: Final = {b"/healthz": health.alive, b"/readyz": health.ready}

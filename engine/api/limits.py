@@ -21,9 +21,12 @@ _LOOKED_AT: Final = 8
 _ROUNDING: Final = 1e-9  # who waited as long as they were told is not refused for the last bit of a float
 
 WAIT_SECONDS: Final = 0.25
+CROWDED_SECONDS: Final = 0.025
+CROWD: Final = 128
 FLOOR: Final = 64
 CEILING: Final = 1024
 _WINDOW_SECONDS: Final = 0.2
+_MANY: Final = 0.1
 
 
 class Buckets(Protocol):
@@ -130,32 +133,66 @@ def retry_after(seconds: float) -> str:
 
 
 class Admission:
-    """Bounds the decisions under way, so that what is answered is answered soon and the rest is refused at once.
+    """Bounds what is under way, so that what is answered is answered soon and the rest is refused at once.
 
     By Little's law whoever enters as the n-th waits n / rate. So at most `rate x 0.25 s` may be under way, where the
     rate is what was answered in a second *while anything was under way*: an idle hour does not lower it. It is taken
     anew after each 0.2 s of work (the better of the last two, since a batch is answered at one instant and may fall on
     either side), and within the first of them from when a floor's worth was answered. At least 64 may be under way (a
     batch of OPA and a commit need company; below 256 a second the wait is 64 / rate), at most 1,024.
+
+    That is for a burst, which is over when it has been answered. A crowd stays: more than a tenth of what came within
+    0.2 s was refused, and there was hardly a pause. Then everybody who is answered would wait for 0.25 s, and each of a
+    thousand decisions that are under way finds what it needs in no cache any more. So at most `rate x 0.025 s` may be,
+    or 128.
     """
 
-    __slots__ = ("_answered", "_began", "_idle_since", "_rate", "limit", "under_way")
+    __slots__ = (
+        "_answered",
+        "_began",
+        "_idle_since",
+        "_idled",
+        "_rate",
+        "_refused",
+        "crowded",
+        "in_hand",
+        "limit",
+        "under_way",
+    )
 
     def __init__(self) -> None:
         self.under_way = 0
+        self.in_hand = 0
+        """Requests that were read, and whose answer has not begun: what they ask for may not be under way yet."""
         self.limit = FLOOR
-        self._answered = 0
-        self._began = self._idle_since = 0.0
+        self.crowded = False
+        self._answered = self._refused = 0
+        self._began = self._idle_since = self._idled = 0.0
         self._rate = 0.0
+
+    def full(self) -> bool:
+        """Whether there is no room for a request. It is refused then, and neither enters nor leaves."""
+        if max(self.in_hand, self.under_way) < self.limit:
+            return False
+        self._refused += 1
+        return True
 
     def enter(self, now: float) -> bool:
         """Whether one more may begin; who is refused does not `leave`."""
         if self.under_way >= self.limit:
+            self._refused += 1
             return False
         if not self.under_way:
-            self._began += now - self._idle_since  # idle time is no part of the window
+            self._paused(now - self._idle_since)
         self.under_way += 1
         return True
+
+    def _paused(self, seconds: float) -> None:
+        self._began += seconds  # idle time is no part of the window
+        self._idled += seconds
+        if self.crowded and seconds >= _WINDOW_SECONDS:
+            self.crowded = False
+            self._bound(self._rate)
 
     def leave(self, now: float) -> None:
         """One has ended, with whatever outcome."""
@@ -164,8 +201,16 @@ class Admission:
         worked = now - self._began
         if worked >= _WINDOW_SECONDS or (not self._rate and self._answered >= FLOOR and worked > 0):
             rate = self._answered / worked
-            self.limit = max(FLOOR, min(CEILING, round(max(rate, self._rate) * WAIT_SECONDS)))
+            best = max(rate, self._rate)
             if worked >= _WINDOW_SECONDS:
+                self.crowded = self._refused > _MANY * (self._refused + self._answered) and self._idled < worked
                 self._rate, self._answered, self._began = rate, 0, now
+                self._refused, self._idled = 0, 0.0
+            self._bound(best)
         if not self.under_way:
             self._idle_since = now
+
+    def _bound(self, rate: float) -> None:
+        self.limit = max(FLOOR, min(CEILING, round(rate * WAIT_SECONDS)))
+        if self.crowded:
+            self.limit = min(self.limit, max(CROWD, round(rate * CROWDED_SECONDS)))

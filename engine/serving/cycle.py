@@ -7,12 +7,15 @@ in the same step, the head leaves alone in the loop's next turn. Nothing is made
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import Message, Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
+
+from engine.api.refusal import Refusal
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAULT: Final = b"Internal Server Error"
@@ -37,7 +40,9 @@ class Cycle:
     response_complete = False
     disconnected = False
     """Whether the client has gone without its whole answer."""
-    _more_body = True
+    more_body = True
+    ended: Callable[[], None] | None = None
+    """Called once, when the answer begins, or there is none."""
     _started = False
     _held = b""
     """The head of the answer, until it is sent."""
@@ -50,25 +55,35 @@ class Cycle:
     _event: asyncio.Event | None = None
     """There is one while `receive` waits."""
 
-    def __init__(self, connection: HttpToolsProtocol, scope: Scope, *, keep_alive: bool, expects: bool) -> None:
-        """`expects`: the client sends its body when it is told to (100-continue)."""
+    def __init__(
+        self, connection: HttpToolsProtocol, scope: Scope, *, keep_alive: bool, expects: bool, refusal: Refusal | None
+    ) -> None:
+        """`expects`: the client sends its body when it is told to (100-continue). `refusal`: for one that asks for a
+        decision."""
         self.keep_alive = keep_alive
         self._connection = connection
         self._transport = connection.transport
-        self._scope = scope
+        self.scope = scope
         self._expects = expects
+        self.refusal = refusal
+        self.held = refusal is not None and refusal.after_body
         self._body = bytearray()
 
     def take(self, body: bytes) -> None:
         """Keep a part of the body until it is asked for."""
         self._body += body
-        if len(self._body) > HIGH_WATER_LIMIT:
+        if self.overflows:
             self._connection.flow.pause_reading()
         self._wake()
 
+    @property
+    def overflows(self) -> bool:
+        """Whether no more of the body is read until somebody asks for it."""
+        return len(self._body) > HIGH_WATER_LIMIT
+
     def whole(self) -> None:
         """There is no more of the body."""
-        self._more_body = False
+        self.more_body = False
         self._wake()
 
     def gone(self) -> None:
@@ -82,13 +97,17 @@ class Cycle:
         if head and not self._transport.is_closing():
             self._transport.write(head)
 
-    async def run(self, app: ASGIApp) -> None:
+    def begin(self) -> None:
+        """Have the request answered, by a task of its own."""
+        self._connection.tasks.add(self._connection.loop.create_task(self.run()))
+
+    async def run(self) -> None:
         """Have the request answered. What the application fails at is told to the log; the client gets 500, or what has
         begun is cut off."""
         connection, failed = self._connection, False
         try:
             try:
-                await app(self._scope, self.receive, self.send)
+                await connection.app(self.scope, self.receive, self.send)
             except BaseException:
                 connection.logger.exception("Exception in ASGI application\n")
                 failed = True
@@ -99,6 +118,7 @@ class Cycle:
             if failed:
                 await self._fail()
         finally:
+            self._over()
             task = asyncio.current_task()
             assert task is not None
             connection.tasks.discard(task)
@@ -119,10 +139,11 @@ class Cycle:
             return {"type": "http.disconnect"}
         body = bytes(self._body)
         self._body.clear()
-        return {"type": "http.request", "body": body, "more_body": self._more_body}
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
         """ASGI: begin the answer, or send a part of its body. Waits for a client that does not take what it has."""
+        self._over()
         flow = self._connection.flow
         if flow.write_paused and not self.disconnected:
             await flow.drain()
@@ -164,7 +185,7 @@ class Cycle:
             lines += (name, b": ", value, b"\r\n")
         if not self.keep_alive and not closes:
             lines.append(b"connection: close\r\n")
-        if self._chunked is None and self._scope["method"] != "HEAD" and status not in (204, 304):
+        if self._chunked is None and self.scope["method"] != "HEAD" and status not in (204, 304):
             self._chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
@@ -172,7 +193,7 @@ class Cycle:
 
     def _part(self, body: bytes, *, last: bool) -> None:
         """Send a part of the body, behind the head if that still waits."""
-        if self._scope["method"] == "HEAD":
+        if self.scope["method"] == "HEAD":
             self._left = 0
             body = b""
         elif self._chunked:
@@ -202,6 +223,11 @@ class Cycle:
         else:
             await self.send({"type": "http.response.start", "status": 500, "headers": _FAULT_HEADERS})
             await self.send({"type": "http.response.body", "body": _FAULT})
+
+    def _over(self) -> None:
+        if self.ended is not None:
+            ended, self.ended = self.ended, None
+            ended()
 
     def _wake(self) -> None:
         self._news = True

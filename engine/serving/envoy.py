@@ -71,7 +71,7 @@ class Authorization:
 
         return await self._gateways.asked(
             Credentials(keys=keys, certificate=_certificate(context)),
-            request_id_of({"headers": headers}),
+            request_id_of(headers),
             read,
             lambda namespace: envoy.verified(request, namespace),
         )

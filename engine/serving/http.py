@@ -17,6 +17,7 @@ from engine.serving.arriving import TlsServer
 from engine.serving.certificates import Offer
 from engine.serving.crowd import Crowd
 from engine.serving.listening import BACKLOG
+from engine.serving.shedding import Shedding
 from engine.serving.wire import Protocol
 
 _KEEP_ALIVE_SECONDS = 120
@@ -27,12 +28,14 @@ DRAIN_SECONDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A bound socket. `marks` stand in the scope of each request that comes by it; with `offered`, it speaks TLS."""
+    """A bound socket. `marks` stand in the scope of each request that comes by it; with `offered`, it
+    speaks TLS; `shedding` refuses those who ask for a decision when there is no room."""
 
     socket: socket.socket
     crowd: Crowd
     marks: Mapping[str, object]
     offered: Callable[[], Offer] | None = None
+    shedding: Shedding | None = None
 
 
 def config(app: ASGIApp) -> uvicorn.Config:
@@ -88,7 +91,14 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def _serve_on(self, listener: Listener) -> asyncio.Server:
-        make = partial(Protocol, self.config, self.server_state, crowd=listener.crowd, marks=listener.marks)
+        make = partial(
+            Protocol,
+            self.config,
+            self.server_state,
+            crowd=listener.crowd,
+            marks=listener.marks,
+            shedding=listener.shedding,
+        )
         if listener.offered is not None:
             tls = TlsServer(
                 listener.socket, listener.crowd, listener.offered, lambda *made: make(offer=made[0], connection=made[1])

@@ -22,6 +22,7 @@ from engine.serving.behind import Behind
 from engine.serving.crowd import Crowd
 from engine.serving.http import DRAIN_SECONDS, Listener, Server, config
 from engine.serving.renewing import Certificates
+from engine.serving.shedding import Shedding
 from engine.settings import Settings
 from engine.training.keeper import Keeper
 
@@ -52,8 +53,10 @@ async def serve(runtime: Runtime, sockets: Sockets, *, beside: bool, listening: 
     gateways = Gateways.of(found)
     behind = Behind(found, gateways)
     _settle_down()
-    listeners = _listeners(runtime.settings, sockets, lambda: found.metrics.refuse("connections"))
-    server = Server(config(HotLane(behind, found, gateways)), listeners)
+    lane = HotLane(behind, found, gateways)
+    shedding = Shedding(found.admission, lane.refusal)
+    listeners = _listeners(runtime.settings, sockets, shedding, lambda: found.metrics.refuse("connections"))
+    server = Server(config(lane), listeners)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     await gateways.begin()
@@ -92,7 +95,7 @@ async def _for_envoy(settings: Settings, gateways: Gateways, certificates: Certi
     return await envoy.serve(gateways, str(settings.envoy_listen), certificates)
 
 
-def _listeners(settings: Settings, sockets: Sockets, told: Callable[[], None]) -> list[Listener]:
+def _listeners(settings: Settings, sockets: Sockets, shedding: Shedding, told: Callable[[], None]) -> list[Listener]:
     """Each socket with its room, and with what says who comes by it. `told` of each connection without room."""
     public, each = crowd.shares(crowd.room(), len(sockets.gateways))
     certificates = sockets.certificates
@@ -101,11 +104,17 @@ def _listeners(settings: Settings, sockets: Sockets, told: Callable[[], None]) -
             socket=sockets.public,
             crowd=Crowd(public, told),
             marks={},
+            shedding=shedding,
             offered=None if certificates is None else lambda: certificates.offer,
         ),
         Listener(socket=sockets.control, crowd=Crowd(None), marks={OPERATOR_SCOPE: True}),
         *(
-            Listener(socket=bound, crowd=Crowd(each, told), marks={GATEWAY_SCOPE: (gateway.tenant, gateway.name)})
+            Listener(
+                socket=bound,
+                crowd=Crowd(each, told),
+                marks={GATEWAY_SCOPE: (gateway.tenant, gateway.name)},
+                shedding=shedding,
+            )
             for gateway, bound in zip(settings.gateway_sockets, sockets.gateways, strict=True)
         ),
     ]

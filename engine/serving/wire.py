@@ -25,10 +25,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from engine.api import problems
+from engine.api.envelope import Headers, request_id_of
+from engine.api.refusal import Refusal
 from engine.serving.certificates import Offer
 from engine.serving.crowd import Crowd
 from engine.serving.cycle import Cycle
 from engine.serving.presented import extension
+from engine.serving.shedding import Shedding
 from engine.serving.taking import acknowledged
 
 HEAD_BYTES: Final = 32 * 1024
@@ -57,8 +60,12 @@ class Protocol(HttpToolsProtocol):
     """Whether there is a connection, or was one."""
     cycle: Cycle | None  # type: ignore[assignment]  # of the newest request
     pipeline: deque[Cycle]  # type: ignore[assignment]  # of all that are not answered; the first is being answered
+    _refused: tuple[Refusal, bool] | None = None
+    """What this request is answered when it is whole, and whether the connection stays then."""
     _begun = _in_head = _ended = _inside = _expects = False
     _received = _head = _body = 0
+    _at_once = 0
+    """How many were refused of what came in one piece."""
     _coding: bytes | None = None
     """The last line of the head that names transfer codings."""
     _why = (400, "")
@@ -78,12 +85,15 @@ class Protocol(HttpToolsProtocol):
         marks: Mapping[str, object],
         offer: Offer | None = None,
         connection: socket.socket | None = None,
+        shedding: Shedding | None = None,
     ) -> None:
         """`marks` stand in the scope of each request. `crowd` is entered here, unless a handshake (made with `offer`,
-        over `connection`) has come before, and left here."""
+        over `connection`) has come before, and left here. `shedding` refuses those who ask for a
+        decision when there is no room."""
         super().__init__(config, server_state, {})
         self._crowd, self._offer, self._connection = crowd, offer, connection
         self._scope: dict[str, Any] = dict(marks)
+        self._shedding = shedding
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request, and not for ever."""
@@ -164,6 +174,7 @@ class Protocol(HttpToolsProtocol):
         """Take what came. Most requests come whole: only for the rest of one a timer runs."""
         if self._ended:
             return  # behind the last request of this connection
+        self._at_once = 0
         self._received += len(data)
         try:
             self.parser.feed_data(data)
@@ -216,7 +227,9 @@ class Protocol(HttpToolsProtocol):
         body would be read as the next request."""
         self._in_head = False
         self._rest()
-        if len(self.pipeline) > MOST_WAITING:
+        if self._ended:
+            self._stop(400, "nothing is answered behind the last answer of a connection")
+        if max(len(self.pipeline), self._at_once) > MOST_WAITING:
             self._stop(400, f"more than {MOST_WAITING} requests wait on this connection")
         last = self.parser.should_upgrade()
         if last and (self._coding is not None or any(n == b"content-length" and v != b"0" for n, v in self.headers)):
@@ -227,7 +240,18 @@ class Protocol(HttpToolsProtocol):
             self._stop(400, "the last transfer coding of a request is chunked")
         version = self.parser.get_http_version()
         keep_alive = not last and version != "1.0" and self.parser.should_keep_alive()
-        self.cycle = Cycle(self, self._request(version), keep_alive=keep_alive, expects=self._expects)
+        refusal = None
+        if self._shedding is not None and not self._expects:
+            refusal = self._shedding.refusal(self.parser.get_method(), self.url)
+            if refusal is not None and not self.pipeline and self._shedding.full():
+                self.cycle = None
+                if refusal.after_body:
+                    self._refused = refusal, keep_alive
+                else:
+                    self._turn_away(refusal, self.headers, keep_alive, bare=self.parser.get_method() == b"HEAD")
+                return
+        scope = self._request(version)
+        self.cycle = Cycle(self, scope, keep_alive=keep_alive, expects=self._expects, refusal=refusal)
         self.pipeline.append(self.cycle)
         if len(self.pipeline) == 1:
             self._answer(self.cycle)
@@ -257,25 +281,76 @@ class Protocol(HttpToolsProtocol):
         }
 
     def _answer(self, cycle: Cycle) -> None:
-        self.tasks.add(self.loop.create_task(cycle.run(self.app)))
+        """Have the first of the pipeline answered, as soon as it can be its turn."""
+        refusal, shedding = cycle.refusal, self._shedding
+        if refusal is None or shedding is None:
+            cycle.begin()
+        elif cycle.held and cycle.more_body:
+            if cycle.overflows:  # the rest is read when it is asked for: by who says that it is too long
+                cycle.held = False
+                cycle.begin()
+        elif shedding.full():
+            self.pipeline.popleft()
+            cycle.response_complete = True
+            scope = cycle.scope
+            self._turn_away(refusal, scope["headers"], cycle.keep_alive, bare=scope["method"] == "HEAD")
+        else:
+            cycle.held = False
+            shedding.begun()
+            cycle.ended = shedding.ended
+            cycle.begin()
+
+    def _turn_away(self, refusal: Refusal, headers: Headers, keep_alive: bool, *, bare: bool) -> None:
+        """Refuse what there is no room for, `bare` without a body. A request's own body that nobody waits for would be
+        taken for what comes next: then the connection ends."""
+        refusal.told()
+        self._at_once += 1
+        framed = any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in headers)
+        closes = not keep_alive or (framed and not refusal.after_body)
+        lines = [STATUS_LINE[503]]
+        for line in self.server_state.default_headers:
+            lines += (line[0], b": ", line[1], b"\r\n")
+        lines += (refusal.lines, b"x-request-id: ", request_id_of(headers).encode(), b"\r\n")
+        if closes:
+            self._ended = True
+            lines.append(b"connection: close\r\n")
+        lines += (b"\r\n", b"" if bare else refusal.body)
+        self.transport.write(b"".join(lines))
+        if closes:
+            self.transport.close()
+        self._answered()
+        if not closes and self._shedding is not None:
+            self._shedding.rest(self.flow)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body; it is dropped if the answer did not wait for it."""
         self._body += len(body)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.take(body)
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.take(body)
+            if cycle.held and cycle is self.pipeline[0]:
+                self._answer(cycle)
 
     def on_message_complete(self) -> None:
         """The request is whole; what comes next is another head."""
         self._begun = False
         self._rest()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.whole()
+        cycle = self.cycle
+        if self._refused is not None:
+            refused, self._refused = self._refused, None
+            self._turn_away(refused[0], self.headers, refused[1], bare=False)
+        elif cycle is not None and not cycle.response_complete:
+            cycle.whole()
+            if cycle.held and cycle is self.pipeline[0]:
+                self._answer(cycle)
 
     def on_response_complete(self) -> None:
         """An answer is on its way: the next one's turn, or the time until another request has to come."""
-        self.server_state.total_requests += 1
         self.pipeline.popleft()
+        self._answered()
+
+    def _answered(self) -> None:
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -318,7 +393,7 @@ class Protocol(HttpToolsProtocol):
         self._rest()
         self._ended = True
         if not self.transport.is_closing():
-            if self.pipeline:  # an answer is on its way: nothing gets between
+            if self.pipeline and not self.pipeline[0].held:  # an answer is on its way: nothing gets between
                 self.pipeline[0].release()
             else:
                 self.transport.write(answer)

@@ -128,6 +128,7 @@ def test_latency_counts_from_when_it_was_due(
     found = generator.run(asked, connections=1, seconds=1, warm_up=0, rate=20)
     assert found.p50 > 300  # 20 are due in the second, and 5 answered: each is later than the one before
     assert found.unsent >= 10
+    assert 190 < found.served_p50 <= found.served_p99 < 400  # each of them took as long as the one before
 
 
 def test_nobody_listens(generator: Generator, tmp_path: Path) -> None:

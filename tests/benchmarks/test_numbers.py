@@ -115,7 +115,7 @@ def test_a_chart() -> None:
 def test_what_was_refused() -> None:
     """503 is told as refused, and is none of the requests that were answered."""
     told = Found(
-        requests=10, seconds=1, rate=10, mean=1, p50=1, p99=1, p999=1, worst=1, refused_p50=1, refused_p99=1,
-        statuses={"200": 10, "503": 3}, failed=0, unsent=0, late_ms=0, first_failure="",
+        requests=10, seconds=1, rate=10, mean=1, p50=1, p99=1, p999=1, worst=1, served_p50=1, served_p99=1,
+        refused_p50=1, refused_p99=1, statuses={"200": 10, "503": 3}, failed=0, unsent=0, late_ms=0, first_failure="",
     )  # fmt: skip
     assert told.refused == 3

@@ -227,3 +227,58 @@ def test_the_hard_cap_holds() -> None:
     assert sum(admission.enter(1.0) for _ in range(3000)) == limits.CEILING
     admission.leave(1.0)
     assert admission.enter(1.0)
+
+
+def crowd(admission: Admission, began: float, seconds: float, *, answers: int, refusals: int) -> None:
+    """So many answers and refusals a second, evenly: there is always one more than fits, where any is refused."""
+    under_way = [admission.enter(began) for _ in range(10)].count(True)
+    for step in range(round(seconds * answers)):
+        now = began + step / answers
+        for _ in range(refusals // answers + (step % answers < refusals % answers)):
+            kept, admission.in_hand = admission.in_hand, admission.limit
+            assert admission.full()
+            admission.in_hand = kept
+        admission.leave(now)
+        assert admission.enter(now)
+    for _ in range(under_way):
+        admission.leave(began + seconds)
+
+
+def test_a_crowd_that_stays_waits_shorter() -> None:
+    """While many are refused, each who is answered waits for 25 ms; once few are, or all have gone, 0.25 s again."""
+    admission = Admission()
+    crowd(admission, 1.0, 2, answers=10_000, refusals=0)
+    assert (admission.crowded, admission.limit) == (False, limits.CEILING)
+    crowd(admission, 3.0, 2, answers=10_000, refusals=10_000)
+    assert admission.crowded
+    assert admission.limit == pytest.approx(250, abs=5)
+    crowd(admission, 5.0, 2, answers=10_000, refusals=500)
+    assert (admission.crowded, admission.limit) == (False, limits.CEILING)
+    crowd(admission, 7.0, 2, answers=10_000, refusals=10_000)
+    assert admission.crowded
+    assert admission.enter(9.3)
+    assert (admission.crowded, admission.limit) == (False, limits.CEILING)
+
+
+def test_a_crowd_before_a_slow_service() -> None:
+    """What a batch of OPA and a commit need is let in, and never more than is answered in 0.25 s."""
+    admission = Admission()
+    crowd(admission, 1.0, 2, answers=2_000, refusals=2_000)
+    assert admission.crowded
+    assert admission.limit == limits.CROWD
+    admission = Admission()
+    crowd(admission, 1.0, 4, answers=300, refusals=900)
+    assert admission.crowded
+    assert admission.limit == pytest.approx(75, abs=2)
+
+
+def test_bursts_with_pauses_are_no_crowd() -> None:
+    """Three thousand at once, twice a second: a thousand of them are answered each time, and not a few."""
+    admission = Admission()
+    crowd(admission, 1.0, 1, answers=10_000, refusals=0)
+    for turn in range(20):
+        now = 10.0 + turn / 2
+        entered = [admission.enter(now) for _ in range(3000)].count(True)
+        assert entered == limits.CEILING
+        for n in range(entered):
+            admission.leave(now + (n + 1) / 10_000)

@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 
 from engine.serving.crowd import Crowd
 from engine.serving.http import config
+from engine.serving.shedding import Shedding
 from engine.serving.wire import Protocol
 
 DATE = b"Fri, 27 Nov 2026 00:00:00 GMT"
@@ -64,11 +65,13 @@ class Transport(asyncio.Transport):
 class Unplugged:
     """A connection of a client's, to our protocol or to uvicorn's own. Made inside an event loop."""
 
-    def __init__(self, app: ASGIApp, *, uvicorn: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, uvicorn: bool = False, shedding: Shedding | None = None) -> None:
         made, state = config(app), ServerState()
         state.default_headers = [(b"date", DATE)]
         self.protocol = (
-            HttpToolsProtocol(made, state, {}) if uvicorn else Protocol(made, state, crowd=Crowd(None), marks={})
+            HttpToolsProtocol(made, state, {})
+            if uvicorn
+            else Protocol(made, state, crowd=Crowd(None), marks={}, shedding=shedding)
         )
         self.transport = Transport(self.protocol)
         self.protocol.connection_made(self.transport)
