@@ -1,7 +1,9 @@
-"""A listener whose connections begin with a TLS handshake.
+"""Takes the connections of a listener, and has their TLS handshakes made where it speaks TLS.
 
-It takes connections by itself, so that those under way are counted, have their time, and meet the certificate that is
-in use when they come. Why handshakes fail is told once a minute at most: strangers write no log of ours.
+The loop's own server takes one connection a turn. When a turn takes long, because there is much to do, a thousand that
+come at once would wait for ten seconds (measured), and neither be answered nor refused. Handshakes under way are
+counted, have their time, and meet the certificate that is in use when they come; why they fail is told once a minute at
+most: strangers write no log of ours.
 """
 
 from __future__ import annotations
@@ -28,35 +30,35 @@ _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _log = logging.getLogger(__name__)
 
 
-class TlsServer:
+class Arrivals:
     """What `loop.create_server` gives, as far as uvicorn asks for it."""
 
     def __init__(
         self,
         listener: socket.socket,
         crowd: Crowd,
-        offered: Callable[[], Offer],
-        make: Callable[[Offer, socket.socket], Protocol],
+        offered: Callable[[], Offer] | None,
+        make: Callable[[Offer | None, socket.socket | None], Protocol],
     ) -> None:
-        """`offered` says what the next handshake is made with, `make` what speaks once it is done."""
+        """`offered` says what the next handshake is made with, None for no TLS; `make` what speaks then."""
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._crowd, self._offered, self._make = crowd, offered, make
-        self._shaking: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[None]] = set()
         self._failed, self._told = 0, -_TELL_SECONDS
         listener.setblocking(False)
         listener.listen(BACKLOG)
         self._loop.add_reader(listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """Take no more; handshakes that are under way are broken off."""
+        """Take no more; what is not open yet is broken off."""
         self._loop.remove_reader(self._listener.fileno())
-        for task in self._shaking:
+        for task in self._opening:
             task.cancel()
 
     async def wait_closed(self) -> None:
-        """Return once no handshake is under way."""
-        await asyncio.gather(*self._shaking, return_exceptions=True)
+        """Return once nothing is broken off any more."""
+        await asyncio.gather(*self._opening, return_exceptions=True)
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
@@ -68,29 +70,34 @@ class TlsServer:
                     self._loop.remove_reader(self._listener.fileno())
                     self._loop.call_later(_PAUSE_SECONDS, self._again)
                 return  # nobody is there any more, or one that has gone again
-            if self._crowd.enter():
-                connection.setblocking(False)
-                task = self._loop.create_task(self._shake(connection))
-                self._shaking.add(task)
-                task.add_done_callback(self._shaking.discard)
-            else:
+            if not self._crowd.enter():
                 connection.close()
+                continue
+            connection.setblocking(False)
+            task = self._loop.create_task(self._open(connection))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
 
     def _again(self) -> None:
         if self._listener.fileno() >= 0:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    async def _shake(self, connection: socket.socket) -> None:
-        offer = self._offered()
-        protocol = self._make(offer, connection)
+    async def _open(self, connection: socket.socket) -> None:
+        offer = None if self._offered is None else self._offered()
+        protocol = self._make(offer, None if offer is None else connection)
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: protocol,
-                connection,
-                ssl=offer.context,
-                ssl_handshake_timeout=HEAD_SECONDS,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS,
-            )
+            if connection.family != socket.AF_UNIX:  # with Nagle on, an answer of two parts takes 40 ms
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if offer is None:
+                await self._loop.connect_accepted_socket(lambda: protocol, connection)
+            else:
+                await self._loop.connect_accepted_socket(
+                    lambda: protocol,
+                    connection,
+                    ssl=offer.context,
+                    ssl_handshake_timeout=HEAD_SECONDS,
+                    ssl_shutdown_timeout=_GOODBYE_SECONDS,
+                )
         except OSError as exc:
             self._complain(exc)
         finally:

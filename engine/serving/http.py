@@ -13,10 +13,9 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from engine.serving.arriving import TlsServer
+from engine.serving.arriving import Arrivals
 from engine.serving.certificates import Offer
 from engine.serving.crowd import Crowd
-from engine.serving.listening import BACKLOG
 from engine.serving.shedding import Shedding
 from engine.serving.wire import Protocol
 
@@ -68,7 +67,7 @@ class Server(uvicorn.Server):
         await self.lifespan.startup()
         self.servers = []
         for each in self._listeners:
-            self.servers.append(await self._serve_on(each))
+            self.servers.append(self._serve_on(each))
         self.started = True
         self.listening.set()
 
@@ -90,7 +89,7 @@ class Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
 
-    async def _serve_on(self, listener: Listener) -> asyncio.Server:
+    def _serve_on(self, listener: Listener) -> asyncio.Server:
         make = partial(
             Protocol,
             self.config,
@@ -99,9 +98,7 @@ class Server(uvicorn.Server):
             marks=listener.marks,
             shedding=listener.shedding,
         )
-        if listener.offered is not None:
-            tls = TlsServer(
-                listener.socket, listener.crowd, listener.offered, lambda *made: make(offer=made[0], connection=made[1])
-            )
-            return cast(asyncio.Server, tls)  # as far as uvicorn uses one
-        return await asyncio.get_running_loop().create_server(make, sock=listener.socket, backlog=BACKLOG)
+        arrivals = Arrivals(
+            listener.socket, listener.crowd, listener.offered, lambda *made: make(offer=made[0], connection=made[1])
+        )
+        return cast(asyncio.Server, arrivals)  # as far as uvicorn uses one

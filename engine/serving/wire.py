@@ -62,7 +62,7 @@ class Protocol(HttpToolsProtocol):
     pipeline: deque[Cycle]  # type: ignore[assignment]  # of all that are not answered; the first is being answered
     _refused: tuple[Refusal, bool] | None = None
     """What this request is answered when it is whole, and whether the connection stays then."""
-    _begun = _in_head = _ended = _inside = _expects = False
+    _begun = _in_head = _ended = _expects = False
     _received = _head = _body = 0
     _at_once = 0
     """How many were refused of what came in one piece."""
@@ -87,9 +87,9 @@ class Protocol(HttpToolsProtocol):
         connection: socket.socket | None = None,
         shedding: Shedding | None = None,
     ) -> None:
-        """`marks` stand in the scope of each request. `crowd` is entered here, unless a handshake (made with `offer`,
-        over `connection`) has come before, and left here. `shedding` refuses those who ask for a
-        decision when there is no room."""
+        """`marks` stand in the scope of each request. `crowd` was entered by whoever took the connection, and is left
+        here. `offer`, `connection`: what a TLS handshake was made with, and over. `shedding` refuses those who ask for
+        a decision when there is no room."""
         super().__init__(config, server_state, {})
         self._crowd, self._offer, self._connection = crowd, offer, connection
         self._scope: dict[str, Any] = dict(marks)
@@ -107,8 +107,7 @@ class Protocol(HttpToolsProtocol):
             "scheme": self.scheme,
             "root_path": "",
         }
-        self._inside = self._offer is not None or self._crowd.enter()
-        if not self._inside or not self._known(transport):
+        if not self._known(transport):
             transport.abort()
             return
         self._await(HEAD_SECONDS)
@@ -119,8 +118,7 @@ class Protocol(HttpToolsProtocol):
         for timer in (self._until, self._keeping):
             if timer is not None:
                 timer.cancel()
-        if self._inside:
-            self._crowd.leave()
+        self._crowd.leave()
         self.connections.discard(self)
         for cycle in self.pipeline:
             cycle.gone()

@@ -66,12 +66,13 @@ class Unplugged:
     """A connection of a client's, to our protocol or to uvicorn's own. Made inside an event loop."""
 
     def __init__(self, app: ASGIApp, *, uvicorn: bool = False, shedding: Shedding | None = None) -> None:
-        made, state = config(app), ServerState()
+        made, state, crowd = config(app), ServerState(), Crowd(None)
+        crowd.enter()
         state.default_headers = [(b"date", DATE)]
         self.protocol = (
             HttpToolsProtocol(made, state, {})
             if uvicorn
-            else Protocol(made, state, crowd=Crowd(None), marks={}, shedding=shedding)
+            else Protocol(made, state, crowd=crowd, marks={}, shedding=shedding)
         )
         self.transport = Transport(self.protocol)
         self.protocol.connection_made(self.transport)
