@@ -145,7 +145,9 @@ def measured(bench: Bench, options: argparse.Namespace) -> None:
     bench.add("  not answered with 200, or not as expected", "", [_unanswered(found)], Goal(0, at_least=False))
     bench.add("WAL", "MB", [sample.wal / 1e6 for sample in soak.samples])
     flat(bench, soak.samples)
-    _overloaded(soak, capacity, options.overload_seconds, options.overload_connections)
+    before = soak.capacity(options.connections, min(options.capacity_seconds, options.overload_seconds))
+    bench.add("capacity right before the overload", "a second", [before])
+    _overloaded(soak, before, options.overload_seconds, options.overload_connections)
     soak.muster.server.alive()
     bench.extra = {"samples": [sample.described() for sample in soak.samples]}
 
