@@ -22,6 +22,8 @@ from engine.serving.listening import BACKLOG
 from engine.serving.wire import HEAD_SECONDS, Protocol
 
 _AT_ONCE: Final = 64
+_OF_UNIX_AT_ONCE: Final = 4
+"""Workers share a Unix socket: whoever wakes first leaves something to the others."""
 _PAUSE_SECONDS: Final = 1.0
 _GOODBYE_SECONDS: Final = 5.0
 _TELL_SECONDS: Final = 60.0
@@ -45,6 +47,7 @@ class Arrivals:
         self._listener = listener
         self._crowd, self._offered, self._make = crowd, offered, make
         self._opening: set[asyncio.Task[None]] = set()
+        self._at_once = _OF_UNIX_AT_ONCE if listener.family == socket.AF_UNIX else _AT_ONCE
         self._failed, self._told = 0, -_TELL_SECONDS
         listener.setblocking(False)
         listener.listen(BACKLOG)
@@ -61,7 +64,7 @@ class Arrivals:
         await asyncio.gather(*self._opening, return_exceptions=True)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 connection, _ = self._listener.accept()
             except OSError as exc:
