@@ -27,6 +27,8 @@ FLOOR: Final = 64
 CEILING: Final = 1024
 _WINDOW_SECONDS: Final = 0.2
 _MANY: Final = 0.1
+_IN_HAND: Final = 256
+"""So many may be in hand in any case: strangers, whom nothing is decided for, take no room of a slow service."""
 
 
 class Buckets(Protocol):
@@ -150,6 +152,7 @@ class Admission:
     __slots__ = (
         "_answered",
         "_began",
+        "_burst",
         "_idle_since",
         "_idled",
         "_rate",
@@ -164,7 +167,7 @@ class Admission:
         self.under_way = 0
         self.in_hand = 0
         """Requests that were read, and whose answer has not begun: what they ask for may not be under way yet."""
-        self.limit = FLOOR
+        self.limit = self._burst = FLOOR
         self.crowded = False
         self._answered = self._refused = 0
         self._began = self._idle_since = self._idled = 0.0
@@ -172,7 +175,7 @@ class Admission:
 
     def full(self) -> bool:
         """Whether there is no room for a request. It is refused then, and neither enters nor leaves."""
-        if max(self.in_hand, self.under_way) < self.limit:
+        if self.under_way < self.limit and self.in_hand < max(self.limit, _IN_HAND):
             return False
         self._refused += 1
         return True
@@ -210,7 +213,13 @@ class Admission:
         if not self.under_way:
             self._idle_since = now
 
+    def waiting(self, many: int) -> None:
+        """So many were refused, and ask again. If they would be answered in a burst's time they are no crowd."""
+        if self.crowded and max(self.in_hand, self.under_way) + many <= self._burst:
+            self.crowded = False
+            self.limit = self._burst
+
     def _bound(self, rate: float) -> None:
-        self.limit = max(FLOOR, min(CEILING, round(rate * WAIT_SECONDS)))
+        self.limit = self._burst = max(FLOOR, min(CEILING, round(rate * WAIT_SECONDS)))
         if self.crowded:
             self.limit = min(self.limit, max(CROWD, round(rate * CROWDED_SECONDS)))

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.api.gateway import Gateways
@@ -54,7 +55,7 @@ async def serve(runtime: Runtime, sockets: Sockets, *, beside: bool, listening: 
     behind = Behind(found, gateways)
     _settle_down()
     lane = HotLane(behind, found, gateways)
-    shedding = Shedding(found.admission, lane.refusal)
+    shedding = partial(Shedding, found.admission, lane.refusal)
     listeners = _listeners(runtime.settings, sockets, shedding, lambda: found.metrics.refuse("connections"))
     server = Server(config(lane), listeners)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,7 +96,9 @@ async def _for_envoy(settings: Settings, gateways: Gateways, certificates: Certi
     return await envoy.serve(gateways, str(settings.envoy_listen), certificates)
 
 
-def _listeners(settings: Settings, sockets: Sockets, shedding: Shedding, told: Callable[[], None]) -> list[Listener]:
+def _listeners(
+    settings: Settings, sockets: Sockets, shedding: Callable[[], Shedding], told: Callable[[], None]
+) -> list[Listener]:
     """Each socket with its room, and with what says who comes by it. `told` of each connection without room."""
     public, each = crowd.shares(crowd.room(), len(sockets.gateways))
     certificates = sockets.certificates
@@ -104,7 +107,7 @@ def _listeners(settings: Settings, sockets: Sockets, shedding: Shedding, told: C
             socket=sockets.public,
             crowd=Crowd(public, told),
             marks={},
-            shedding=shedding,
+            shedding=shedding(),
             offered=None if certificates is None else lambda: certificates.offer,
         ),
         Listener(socket=sockets.control, crowd=Crowd(None), marks={OPERATOR_SCOPE: True}),
@@ -113,7 +116,7 @@ def _listeners(settings: Settings, sockets: Sockets, shedding: Shedding, told: C
                 socket=bound,
                 crowd=Crowd(each, told),
                 marks={GATEWAY_SCOPE: (gateway.tenant, gateway.name)},
-                shedding=shedding,
+                shedding=shedding(),
             )
             for gateway, bound in zip(settings.gateway_sockets, sockets.gateways, strict=True)
         ),

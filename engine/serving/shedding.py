@@ -8,7 +8,7 @@ for a moment, and of all that wait so only as many are read again as may be refu
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -22,13 +22,15 @@ _TICK_SECONDS: Final = 0.02
 
 
 class Shedding:
-    """Of one worker."""
+    """Of one listener of a worker: whom one of them keeps waiting waits for nobody of another."""
 
     def __init__(self, admission: Admission, refusal: Callable[[bytes, bytes], Refusal | None]) -> None:
         """`refusal` of (method, target): None for whoever asks for no decision."""
         self.refusal = refusal
         self._admission = admission
-        self._resting: deque[FlowControl] = deque()
+        self._resting: dict[FlowControl, int] = {}
+        """In the order of their first refusal, how often each was refused since."""
+        self._looks = False
         self._looked = 0.0
 
     def full(self) -> bool:
@@ -46,19 +48,29 @@ class Shedding:
     def rest(self, flow: FlowControl) -> None:
         """Do not read a connection that was just refused, for a moment: its client was told to wait for a second."""
         flow.pause_reading()
-        self._resting.append(flow)
-        if len(self._resting) == 1:
-            loop = asyncio.get_running_loop()
-            self._looked = loop.time()
-            loop.call_later(_TICK_SECONDS, self._look)
+        self._resting[flow] = self._resting.get(flow, 0) + 1
+        if not self._looks:
+            self._looked = asyncio.get_running_loop().time()
+            self._look_later()
+
+    def gone(self, flow: FlowControl) -> None:
+        """A connection has ended."""
+        self._resting.pop(flow, None)
+
+    def _look_later(self) -> None:
+        self._looks = True
+        asyncio.get_running_loop().call_later(_TICK_SECONDS, self._look)
 
     def _look(self) -> None:
-        """Read some of them again, who has waited for longest first; all, once hardly anybody is refused."""
-        loop, resting = asyncio.get_running_loop(), self._resting
-        now = loop.time()
-        many = max(1, round((now - self._looked) * REFUSED_A_SECOND)) if self._admission.crowded else len(resting)
+        """Read some of them again, who has waited for longest first; all, once there is no crowd any more."""
+        self._looks = False
+        resting, now = self._resting, asyncio.get_running_loop().time()
+        self._admission.waiting(len(resting))
+        left = (now - self._looked) * REFUSED_A_SECOND if self._admission.crowded else math.inf
         self._looked = now
-        for _ in range(min(many, len(resting))):
-            resting.popleft().resume_reading()
+        while resting and left > 0:
+            flow = next(iter(resting))
+            left -= resting.pop(flow)
+            flow.resume_reading()
         if resting:
-            loop.call_later(_TICK_SECONDS, self._look)
+            self._look_later()

@@ -119,6 +119,8 @@ class Protocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         self._crowd.leave()
+        if self._shedding is not None:
+            self._shedding.gone(self.flow)
         self.connections.discard(self)
         for cycle in self.pipeline:
             cycle.gone()
@@ -303,6 +305,10 @@ class Protocol(HttpToolsProtocol):
         taken for what comes next: then the connection ends."""
         refusal.told()
         self._at_once += 1
+        if self.flow.write_paused:  # who takes no answers gets no more of them
+            self._ended = True
+            self.transport.abort()
+            return
         framed = any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in headers)
         closes = not keep_alive or (framed and not refusal.after_body)
         lines = [STATUS_LINE[503]]

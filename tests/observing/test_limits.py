@@ -235,9 +235,9 @@ def crowd(admission: Admission, began: float, seconds: float, *, answers: int, r
     for step in range(round(seconds * answers)):
         now = began + step / answers
         for _ in range(refusals // answers + (step % answers < refusals % answers)):
-            kept, admission.in_hand = admission.in_hand, admission.limit
+            kept, admission.under_way = admission.under_way, admission.limit
             assert admission.full()
-            admission.in_hand = kept
+            admission.under_way = kept
         admission.leave(now)
         assert admission.enter(now)
     for _ in range(under_way):
@@ -270,6 +270,26 @@ def test_a_crowd_before_a_slow_service() -> None:
     crowd(admission, 1.0, 4, answers=300, refusals=900)
     assert admission.crowded
     assert admission.limit == pytest.approx(75, abs=2)
+
+
+def test_a_crowd_that_would_fit_is_none() -> None:
+    """Refused because fewer may be under way in a crowd, they would stay one for ever."""
+    admission = Admission()
+    crowd(admission, 1.0, 2, answers=2_000, refusals=2_000)
+    admission.waiting(501)
+    assert admission.crowded
+    admission.waiting(300)
+    assert not admission.crowded
+    assert admission.limit == pytest.approx(500, abs=2)
+
+
+def test_strangers_take_no_room_of_a_slow_service() -> None:
+    """What is in hand may be nothing that is decided."""
+    admission = Admission()
+    admission.in_hand = 200
+    assert not admission.full()
+    admission.in_hand = 256
+    assert admission.full()
 
 
 def test_bursts_with_pauses_are_no_crowd() -> None:

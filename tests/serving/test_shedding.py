@@ -61,11 +61,11 @@ class Service:
 
     def fill(self) -> None:
         """There is no room from now on."""
-        self.admission.in_hand = FLOOR
+        self.admission.in_hand = self.admission.under_way = FLOOR
 
     def empty(self) -> None:
         """There is."""
-        self.admission.in_hand = 0
+        self.admission.in_hand = self.admission.under_way = 0
 
 
 def served(scenario: Callable[[Service], Coroutine[Any, Any, None]]) -> None:
@@ -174,7 +174,7 @@ def test_answers_keep_their_order() -> None:
         connection = service.connect()
         service.goes_on.clear()
         assert await connection.say(QUESTION + ASK % (b"HEAD", b"") + QUESTION + OTHER) == []
-        service.admission.in_hand += FLOOR
+        service.admission.under_way += FLOOR
         service.goes_on.set()
         await settled()
         written = b"".join(connection.transport.writes)
@@ -182,7 +182,7 @@ def test_answers_keep_their_order() -> None:
         assert re.findall(rb"x-request-id: (\S+)", written) == [b"q-1", b"a-1", b"q-1"]
         assert written.count(b"no room") == 1
         assert service.refused == ["ask", "question"]
-        assert service.admission.in_hand == FLOOR
+        assert service.admission.in_hand == 0
 
     served(scenario)
 
@@ -299,10 +299,51 @@ def test_who_was_refused_is_not_read_for_a_moment() -> None:
         reading = [connection.transport.reading for connection in crowd]
         assert 100 <= sum(reading) <= 0.3 * shedding.REFUSED_A_SECOND
         assert reading == sorted(reading, reverse=True)
+        assert service.admission.crowded
         service.admission.crowded = False
         crowd[-1].transport.close()  # one that has gone stops nobody
         await asyncio.sleep(0.1)
         assert all(connection.transport.reading for connection in crowd[:-1])
+
+    served(scenario)
+
+
+def test_who_is_refused_often_rests_as_long() -> None:
+    """One that pipelines is read again once, and at its price; one that has gone waits in nobody's way."""
+
+    async def scenario(service: Service) -> None:
+        service.fill()
+        service.admission.crowded = True
+        greedy = [service.connect() for _ in range(100)]
+        for connection in greedy:
+            connection.protocol.data_received(QUESTION * 10)
+        assert len(service.refused) == 1000
+        gone = [service.connect() for _ in range(100)]
+        for connection in gone:
+            connection.protocol.data_received(QUESTION * 10)
+            connection.transport.close()
+        await settled()
+        last = service.connect()
+        last.protocol.data_received(QUESTION)
+        await asyncio.sleep(0.08)
+        reading = [connection.transport.reading for connection in greedy]
+        assert 10 <= sum(reading) < 100
+        while not last.transport.reading:
+            await asyncio.sleep(0.01)
+        assert all(connection.transport.reading for connection in greedy)
+
+    served(scenario)
+
+
+def test_who_takes_no_refusals_gets_no_more_of_them() -> None:
+    """What it does not take is not kept for it."""
+
+    async def scenario(service: Service) -> None:
+        service.fill()
+        connection = service.connect()
+        connection.protocol.flow.pause_writing()
+        assert await connection.say(QUESTION) == []
+        assert connection.transport.closed
 
     served(scenario)
 
