@@ -29,6 +29,11 @@ def request_id_of(headers: Headers) -> str:
     return uuid7()
 
 
+def has_body(headers: Headers) -> bool:
+    """Whether a request announces a body, which would be taken for what comes next by whoever does not read it."""
+    return any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in headers)
+
+
 class Envelope:
     """ASGI middleware around everything: the request's ID, and a path and query that are UTF-8."""
 

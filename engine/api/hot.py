@@ -20,7 +20,7 @@ from engine.adapters.gateway import answers
 from engine.adapters.gateway.answers import Answer
 from engine.adapters.gateway.asks import PREFIX
 from engine.api import deciding, evaluating, health, problems
-from engine.api.envelope import BODY_LIMIT, Headers, request_id_of
+from engine.api.envelope import BODY_LIMIT, Headers, has_body, request_id_of
 from engine.api.gateway import Gateways
 from engine.api.refusal import Refusal, refusal
 from engine.api.services import OPERATOR_SCOPE, Services, authenticated
@@ -85,7 +85,6 @@ class HotLane:
             EVALUATION.encode(): (_one(_AUTHZEN), BODY_LIMIT),
             EVALUATIONS.encode(): (_evaluations, evaluating.BATCH_LIMIT),
         }
-
         self._no_room, self._no_room_for_gateways = _no_room(found), _no_room_for_gateways(found)
 
     def refusal(self, method: bytes, target: bytes) -> Refusal | None:
@@ -146,8 +145,8 @@ class HotLane:
 
     async def _told(self, scope: Scope, send: Send, answer: Answer, request_id: str) -> None:
         headers = _encoded(answer)
-        if any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in scope["headers"]):
-            headers.append((b"connection", b"close"))  # what comes next here would be taken for the body
+        if has_body(scope["headers"]):
+            headers.append((b"connection", b"close"))
         await _send(send, answer.status, headers, answer.body, request_id)
 
     def _read(self, headers: Headers, body: bytes, request_id: str, stages: Stages) -> _Call:

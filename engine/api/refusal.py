@@ -18,6 +18,17 @@ class Refusal:
     after_body: bool
     """Whether there is no decision without the request's body: then it is waited for, refused or not."""
 
+    def written(self, common: Iterable[tuple[bytes, bytes]], request_id: str, *, closes: bool, bare: bool) -> bytes:
+        """One, as it is sent: with the headers that every answer has; `bare` without its body."""
+        lines = [b"HTTP/1.1 503 Service Unavailable\r\n"]
+        for name, value in common:
+            lines += (name, b": ", value, b"\r\n")
+        lines += (self.lines, b"x-request-id: ", request_id.encode(), b"\r\n")
+        if closes:
+            lines.append(b"connection: close\r\n")
+        lines += (b"\r\n", b"" if bare else self.body)
+        return b"".join(lines)
+
 
 def refusal(
     headers: Iterable[tuple[bytes, bytes]], body: bytes, told: Callable[[], None], *, after_body: bool

@@ -99,7 +99,8 @@ async def _for_envoy(settings: Settings, gateways: Gateways, certificates: Certi
 def _listeners(
     settings: Settings, sockets: Sockets, shedding: Callable[[], Shedding], told: Callable[[], None]
 ) -> list[Listener]:
-    """Each socket with its room, and with what says who comes by it. `told` of each connection without room."""
+    """Each socket with its room, and with what says who comes by it. `told` of each connection without
+    room; what `shedding` makes refuses requests without room."""
     public, each = crowd.shares(crowd.room(), len(sockets.gateways))
     certificates = sockets.certificates
     return [

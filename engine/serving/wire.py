@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from engine.api import problems
-from engine.api.envelope import Headers, request_id_of
+from engine.api.envelope import Headers, has_body, request_id_of
 from engine.api.refusal import Refusal
 from engine.serving.certificates import Offer
 from engine.serving.crowd import Crowd
@@ -232,7 +232,7 @@ class Protocol(HttpToolsProtocol):
         if max(len(self.pipeline), self._at_once) > MOST_WAITING:
             self._stop(400, f"more than {MOST_WAITING} requests wait on this connection")
         last = self.parser.should_upgrade()
-        if last and (self._coding is not None or any(n == b"content-length" and v != b"0" for n, v in self.headers)):
+        if last and has_body(self.headers):
             self._stop(400, "a request that asks for another protocol has no body")
         if self._coding is not None and self._coding.rpartition(b",")[2].strip(b" \t").lower() != b"chunked":
             # It would end nobody knows where (RFC 9112 section 6.3). The parser says so only behind the head, when
@@ -301,26 +301,19 @@ class Protocol(HttpToolsProtocol):
             cycle.begin()
 
     def _turn_away(self, refusal: Refusal, headers: Headers, keep_alive: bool, *, bare: bool) -> None:
-        """Refuse what there is no room for, `bare` without a body. A request's own body that nobody waits for would be
-        taken for what comes next: then the connection ends."""
+        """Refuse what there is no room for, `bare` without a body; behind a request whose own body nobody waits for the
+        connection ends."""
         refusal.told()
         self._at_once += 1
         if self.flow.write_paused:  # who takes no answers gets no more of them
             self._ended = True
             self.transport.abort()
             return
-        framed = any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in headers)
-        closes = not keep_alive or (framed and not refusal.after_body)
-        lines = [STATUS_LINE[503]]
-        for line in self.server_state.default_headers:
-            lines += (line[0], b": ", line[1], b"\r\n")
-        lines += (refusal.lines, b"x-request-id: ", request_id_of(headers).encode(), b"\r\n")
+        closes = not keep_alive or (not refusal.after_body and has_body(headers))
+        common, request_id = self.server_state.default_headers, request_id_of(headers)
+        self.transport.write(refusal.written(common, request_id, closes=closes, bare=bare))
         if closes:
             self._ended = True
-            lines.append(b"connection: close\r\n")
-        lines += (b"\r\n", b"" if bare else refusal.body)
-        self.transport.write(b"".join(lines))
-        if closes:
             self.transport.close()
         self._answered()
         if not closes and self._shedding is not None:
